@@ -1,0 +1,30 @@
+// What the machine offers and what the libraries made of it: cores, threads, BLAS kernel.
+#pragma once
+
+#include <mpi.h>
+
+#include <string>
+
+namespace espalier::core {
+
+/// The BLAS in this process.
+struct Blas {
+  std::string library;  ///< its own description, or "unknown"
+  std::string kernel;   ///< OpenBLAS core name such as SkylakeX; empty for other libraries
+  std::string advice;   ///< empty, or one line: what is slow and the setting that mends it
+};
+
+/// Asks the loaded BLAS for its name and kernel, and compares the kernel with the processor's instruction sets.
+Blas inspect_blas();
+
+/// The comparison alone: advice for an OpenBLAS kernel on a processor with the given instruction sets.
+std::string kernel_advice(const std::string& kernel, bool avx2, bool avx512);
+
+/// Cores that this rank can use: its affinity mask when it is bound, else its share of the node's cores (at least 1).
+/// Collective on `comm`.
+int cores_per_rank(MPI_Comm comm);
+
+/// Sets the threads of torch (intra-op; inter-op 1) and of the BLAS. Call before the first tensor.
+void set_threads(int threads);
+
+}  // namespace espalier::core

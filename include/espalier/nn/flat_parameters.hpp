@@ -1,0 +1,44 @@
+// All parameters of a network in one buffer, all gradients in another: what optimiser, reduction and restart use.
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+namespace espalier::nn {
+
+/// Moves the given leaf tensors into one contiguous buffer and keeps them as views of it; their gradients are views of
+/// a second buffer. So `values()` and `gradient()` are the network's parameters and gradients, without copies.
+/// All tensors must have the same type and device.
+class FlatParameters {
+ public:
+  FlatParameters() = default;
+  explicit FlatParameters(std::vector<at::Tensor> tensors);
+
+  std::int64_t count() const { return values_.defined() ? values_.numel() : 0; }
+  /// theta: [count], without autograd history; its .grad is gradient().
+  at::Tensor& values() { return values_; }
+  const at::Tensor& values() const { return values_; }
+  /// theta_bar: [count].
+  at::Tensor& gradient() { return gradient_; }
+  const at::Tensor& gradient() const { return gradient_; }
+  void zero_gradient();
+
+  /// The parameters as they were given, in order; views of values().
+  const std::vector<at::Tensor>& tensors() const { return tensors_; }
+  /// Views of gradient() with the shapes of tensors().
+  const std::vector<at::Tensor>& gradients() const { return gradients_; }
+
+  /// Grows by one whenever somebody says that the values changed; caches of derived matrices compare it.
+  long version() const { return version_; }
+  void mark_changed() { ++version_; }
+
+ private:
+  std::vector<at::Tensor> tensors_;
+  std::vector<at::Tensor> gradients_;
+  at::Tensor values_;
+  at::Tensor gradient_;
+  long version_ = 0;
+};
+
+}  // namespace espalier::nn

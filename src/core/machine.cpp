@@ -1,0 +1,69 @@
+#include "espalier/core/machine.hpp"
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace espalier::core {
+
+namespace {
+
+// OpenBLAS kernels without AVX2; what an old library falls back to on a processor it does not know.
+const std::set<std::string> slow_kernels = {"Prescott", "Core2",       "Penryn",  "Dunnington", "Nehalem",
+                                            "Atom",     "Sandybridge", "Katmai",  "Coppermine", "Northwood",
+                                            "Banias",   "Barcelona",   "Bobcat",  "Bulldozer",  "Piledriver",
+                                            "Steamroller", "Athlon",   "Opteron", "Opteron_SSE3", "Generic", "generic"};
+
+template <class Function>
+Function* loaded(const char* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
+}
+
+}  // namespace
+
+std::string kernel_advice(const std::string& kernel, bool avx2, bool avx512) {
+  if (!avx2 || slow_kernels.count(kernel) == 0) return "";
+  const std::string better = avx512 ? "SkylakeX" : "Haswell";
+  return "OpenBLAS runs its '" + kernel + "' kernels, which use a fraction of this processor: set OPENBLAS_CORETYPE=" +
+         better + " before the start (mpirun -x OPENBLAS_CORETYPE=" + better + ")";
+}
+
+Blas inspect_blas() {
+  Blas blas;
+  blas.library = "unknown";
+  if (auto* config = loaded<char*()>("openblas_get_config")) blas.library = config();
+  if (auto* core = loaded<char*()>("openblas_get_corename")) blas.kernel = core();
+#if defined(__x86_64__)
+  blas.advice = kernel_advice(blas.kernel, __builtin_cpu_supports("avx2"), __builtin_cpu_supports("avx512f"));
+#endif
+  return blas;
+}
+
+int cores_per_rank(MPI_Comm comm) {
+  MPI_Comm node;
+  MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int ranks = 1;
+  MPI_Comm_size(node, &ranks);
+  MPI_Comm_free(&node);
+  const int online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  int allowed = online;
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof mask, &mask) == 0) allowed = CPU_COUNT(&mask);
+  const bool bound = allowed < online;
+  return std::max(1, bound ? allowed : online / ranks);
+}
+
+void set_threads(int threads) {
+  at::set_num_threads(threads);
+  // Setting the inter-op pool is allowed once per process.
+  static const bool once = (at::set_num_interop_threads(1), true);
+  (void)once;
+  if (auto* set = loaded<void(int)>("openblas_set_num_threads")) set(threads);
+}
+
+}  // namespace espalier::core

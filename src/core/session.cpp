@@ -1,0 +1,219 @@
+#include "espalier/core/session.hpp"
+
+#include <petscsys.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "espalier/core/error.hpp"
+#include "espalier/core/log.hpp"
+#include "espalier/core/machine.hpp"
+#include "espalier/core/options.hpp"
+
+namespace espalier::core {
+
+namespace {
+
+// How long a rank with an exception waits for the others to bring theirs before it ends the job.
+constexpr double agreement_seconds = 5;
+
+std::atomic<int> interrupts{0};
+
+void note_interrupt(int signal) {
+  if (interrupts.fetch_add(1) > 0) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+}
+
+// True when every rank of `comm` arrives within the time limit.
+bool everybody_arrives(MPI_Comm comm, double seconds) {
+  MPI_Request request;
+  MPI_Ibarrier(comm, &request);
+  const double start = MPI_Wtime();
+  int done = 0;
+  while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done)
+    if (MPI_Wtime() - start > seconds) return false;
+  return true;
+}
+
+void check_blas(MPI_Comm comm) {
+  const Blas blas = inspect_blas();
+  if (!blas.advice.empty()) (void)PetscPrintf(comm, "note: %s\n", blas.advice.c_str());
+}
+
+}  // namespace
+
+Session::Session(int& argc, char**& argv, const Program& program) {
+  int initialized = 0;
+  MPI_Initialized(&initialized);
+  if (!initialized) {
+    int provided = 0;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    owns_mpi_ = true;
+  }
+  // An options file that does not exist is PETSc's first chance to fail: keep its report short.
+  install_error_handler();
+  const std::string help = program.help + "\n";
+  ESPALIER_CALL(PetscInitialize(&argc, &argv, nullptr, help.c_str()));
+  PetscBool traceback = PETSC_FALSE;
+  ESPALIER_CALL(PetscOptionsGetBool(nullptr, nullptr, "-error_traceback", &traceback, nullptr));
+  if (!traceback) install_error_handler();
+  MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
+  MPI_Comm_dup(MPI_COMM_WORLD, &failure_comm_);
+  MPI_Comm_rank(comm_, &rank_);
+  MPI_Comm_size(comm_, &size_);
+  PetscBool wants_help = PETSC_FALSE;
+  ESPALIER_CALL(PetscOptionsHasHelp(nullptr, &wants_help));
+  help_requested_ = wants_help == PETSC_TRUE;
+  const int share = cores_per_rank(comm_);
+  read_options(comm_, "Session", [&](OptionReader& o) {
+    threads_ = static_cast<int>(
+        o.integer("-threads", "torch and BLAS threads of each rank; 0 takes cores / ranks on the node", 0, 0, 4096));
+    (void)o.flag("-progress", "show progress of long work", true);
+    (void)o.flag("-error_traceback", "PETSc's own error trace instead of one message", false);
+  });
+  if (threads_ == 0) threads_ = share;
+  set_threads(threads_);
+  register_events();
+  check_blas(comm_);
+  report_ = std::make_unique<RunReport>(comm_, program.name, threads_);
+}
+
+Session::~Session() {
+  report_.reset();
+  if (failure_comm_ != MPI_COMM_NULL) MPI_Comm_free(&failure_comm_);
+  if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+  (void)PetscFinalize();
+  if (owns_mpi_) MPI_Finalize();
+}
+
+bool any_rank(MPI_Comm comm, bool flag) {
+  int any = flag ? 1 : 0;
+  MPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, comm);
+  return any != 0;
+}
+
+void agree(MPI_Comm comm, const std::function<void()>& body) {
+  std::string message;
+  std::exception_ptr failure;
+  try {
+    body();
+  } catch (const std::exception& error) {
+    failure = std::current_exception();
+    message = error.what();
+  }
+  int rank = 0;
+  int size = 1;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &size);
+  int first = failure ? rank : size;
+  MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm);
+  if (first == size) return;
+  if (failure && first == rank && size == 1) std::rethrow_exception(failure);
+  int length = static_cast<int>(message.size());
+  MPI_Bcast(&length, 1, MPI_INT, first, comm);
+  message.resize(static_cast<std::size_t>(length));
+  MPI_Bcast(message.data(), length, MPI_CHAR, first, comm);
+  throw UserError(message, __FILE__, __LINE__);
+}
+
+namespace {
+
+std::string describe(const std::exception& error, const char* kind) {
+  std::string text = error.what();
+  // c10::Error carries a stack trace behind its first lines; the first line is the message.
+  const std::size_t trace = text.find("\nException raised from");
+  if (trace != std::string::npos) text.resize(trace);
+  return std::string(kind) + text;
+}
+
+std::string current_message() {
+  try {
+    throw;
+  } catch (const InternalError& error) {
+    return describe(error, "") + " (" + error.where() + "); please report it";
+  } catch (const Error& error) {
+    return describe(error, "");
+  } catch (const std::exception& error) {
+    return describe(error, "unexpected failure: ");
+  } catch (...) {
+    return "unexpected failure of unknown type";
+  }
+}
+
+// The message of a failure that all ranks share, or the end of the job.
+void report_failure(Session& session, const std::string& app, const std::string& message) {
+  if (!everybody_arrives(session.failure_comm(), agreement_seconds)) {
+    std::fprintf(stderr, "%s: rank %d: %s\n", app.c_str(), session.rank(), message.c_str());
+    std::fflush(stderr);
+    try {
+      session.report().finish(message, false);
+    } catch (...) {  // the job is ending; the message above has been printed
+    }
+    MPI_Abort(MPI_COMM_WORLD, 1);
+  }
+  if (session.rank() == 0) {
+    std::fprintf(stderr, "%s: error: %s\n", app.c_str(), message.c_str());
+    std::fflush(stderr);
+  }
+  try {
+    session.report().finish(message, true);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: error: %s\n", app.c_str(), error.what());
+  }
+}
+
+}  // namespace
+
+int run(int argc, char** argv, const Program& program, const std::function<void(Session&)>& body) {
+  std::unique_ptr<Session> session;
+  try {
+    session = std::make_unique<Session>(argc, argv, program);
+  } catch (const std::exception& error) {
+    int rank = 0;
+    int initialized = 0;
+    MPI_Initialized(&initialized);
+    if (initialized) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (rank == 0) std::fprintf(stderr, "%s: error: %s\n", program.name.c_str(), current_message().c_str());
+    PetscBool petsc_started = PETSC_FALSE;
+    (void)PetscInitialized(&petsc_started);
+    if (petsc_started) (void)PetscFinalize();
+    if (initialized) MPI_Finalize();
+    return 1;
+  }
+  try {
+    body(*session);
+    session->report().finish("ok", true);
+    return 0;
+  } catch (...) {
+    report_failure(*session, program.name, current_message());
+    return 1;
+  }
+}
+
+struct InterruptGuard::Saved {
+  struct sigaction interrupt {};
+  struct sigaction terminate {};
+};
+
+InterruptGuard::InterruptGuard() : saved_(std::make_unique<Saved>()) {
+  struct sigaction action {};
+  action.sa_handler = note_interrupt;
+  sigaction(SIGINT, &action, &saved_->interrupt);
+  sigaction(SIGTERM, &action, &saved_->terminate);
+}
+
+InterruptGuard::~InterruptGuard() {
+  sigaction(SIGINT, &saved_->interrupt, nullptr);
+  sigaction(SIGTERM, &saved_->terminate, nullptr);
+}
+
+bool InterruptGuard::interrupted() { return interrupts.load() > 0; }
+
+}  // namespace espalier::core
