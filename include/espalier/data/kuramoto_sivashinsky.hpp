@@ -1,0 +1,81 @@
+// Reference data of the Kuramoto-Sivashinsky equation, u_t = -u u_x - u_xx - u_xxxx on [0, L), periodic.
+//
+// Fourier spectral in space, ETDRK4 in time (Kassam & Trefethen 2005). All quantities are dimensionless.
+#pragma once
+
+#include <mpi.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "espalier/io/series.hpp"
+
+namespace espalier::data {
+
+/// What the generator needs. Each value is stored with the series.
+struct KuramotoSivashinskySettings {
+  std::size_t points = 64;   ///< values of a state, at x_i = i L / points
+  double length = 22;        ///< the period L
+  std::size_t inner_points = 128;  ///< points that the solver uses: a multiple of `points`; more modes, not more data
+  double step = 0.02;        ///< of the solver, longer than none of the times below; they are multiples of it
+  double transient = 1000;   ///< time before the first state
+  double interval = 0.2;     ///< time between states
+  std::size_t count = 1001;  ///< states: t = transient + i interval, 0 <= i < count
+  bool dealias = false;      ///< 2/3 rule: the upper third of the modes of u u_x is set to zero
+  /// 0: u(x, 0) = cos(2 pi x / L) (1 + sin(2 pi x / L)). Else low modes with random phases are added.
+  std::int64_t seed = 0;
+};
+
+/// Throws UserError that names the setting and its allowed values.
+void validate(const KuramotoSivashinskySettings& settings);
+
+/// The settings as the series stores them, with the generator's name and version.
+io::Attributes attributes(const KuramotoSivashinskySettings& settings);
+
+/// u(x, 0) at n equally spaced points. The perturbation of seed != 0 adds modes 1 to 8 of amplitude 0.1 with phases of
+/// std::mt19937_64: the same numbers on every platform and for every n.
+std::vector<double> initial_state(const KuramotoSivashinskySettings& settings, std::size_t n);
+
+/// The flow map on a grid of n points. Keeps its plans and coefficients; no allocation in a step.
+class KuramotoSivashinsky {
+ public:
+  /// `points` >= 4, `length` and `step` positive (UserError).
+  KuramotoSivashinsky(std::size_t points, double length, double step, bool dealias = false);
+  ~KuramotoSivashinsky();
+  KuramotoSivashinsky(KuramotoSivashinsky&&) noexcept;
+  KuramotoSivashinsky& operator=(KuramotoSivashinsky&&) noexcept;
+
+  /// u [points] is advanced by `steps` steps in place. Throws NumericalError, naming the time, when u is no longer
+  /// finite. Cost per step: 8 transforms.
+  void advance(std::vector<double>& u, std::size_t steps);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Called now and then with the steps done and the steps in all.
+using ProgressCallback = std::function<void(long done, long total)>;
+
+/// Runs the solver and samples it. Not collective; serial. The same settings give the same bits on the same machine (the
+/// system is chaotic: another processor or library gives another, statistically equal trajectory).
+io::Series generate_kuramoto_sivashinsky(const KuramotoSivashinskySettings& settings,
+                                         const ProgressCallback& progress = {});
+
+/// Whose file a cached series is.
+enum class DataFile {
+  cache,  ///< in our own data folder: regenerated, with a printed line, when its settings differ
+  user    ///< named by the user: generated if missing, used if its settings agree, never overwritten
+};
+
+/// The series of the settings from the file `path`, which is generated on first use. Collective on `comm`: rank 0
+/// looks, generates and writes (the folder too), then every rank reads. Throws UserError on all ranks together if the
+/// file is damaged, is no series, was not generated here, or (user's file) has other settings.
+io::Series cached_series(const std::string& path, const KuramotoSivashinskySettings& settings, MPI_Comm comm,
+                         DataFile owner = DataFile::cache);
+
+}  // namespace espalier::data

@@ -1,0 +1,61 @@
+// A time series of states on one file: what the generators of reference data write and training reads.
+//
+// File: data sets `time` [T], `x` [d] and `states` [T, d] (double), each with an attribute `unit`; the root carries
+// `format` = "espalier-series", `format_version`, `name`, `quantity` (what the states are) and `irregular`; the group
+// `settings` carries the generator's settings as attributes.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "espalier/io/hdf5.hpp"
+
+namespace espalier::io {
+
+/// T states of d values each.
+struct Series {
+  std::string name;                 ///< such as "kuramoto_sivashinsky"
+  std::vector<double> times;        ///< [T], increasing
+  std::vector<double> coordinates;  ///< [d], where the values sit
+  std::vector<double> states;       ///< [T, d], row-major
+  std::size_t dof = 0;              ///< d
+  Attributes settings;              ///< of the generator
+  std::string quantity = "u";
+  std::string time_unit = "1";        ///< "1": dimensionless
+  std::string coordinate_unit = "1";
+  std::string state_unit = "1";
+  bool irregular = false;  ///< times need not be equally spaced
+
+  std::size_t count() const { return times.size(); }
+  const double* state(std::size_t i) const { return states.data() + i * dof; }
+  /// Time between two states; needs T >= 2.
+  double interval() const { return (times.back() - times.front()) / static_cast<double>(times.size() - 1); }
+};
+
+/// Throws UserError, naming `file`, unless shapes agree, all is finite, times increase and (if not irregular) are
+/// equally spaced to 1e-9 of the spacing.
+void validate(const Series& series, const std::string& file);
+
+/// Writes the series, validated first; `path` is replaced only when all is written. `cache` marks the file as one that
+/// a program may regenerate. Not collective: one rank calls it.
+void write_series(const std::string& path, const Series& series, bool cache = false);
+
+/// Reads and validates. Not collective: each rank reads by itself.
+Series read_series(const std::string& path);
+
+/// What a series file says about its origin, read without its states.
+struct SeriesOrigin {
+  std::string name;
+  Attributes settings;
+  bool cache = false;
+};
+SeriesOrigin read_series_origin(const std::string& path);
+
+/// The settings alone. Cost: a few attributes, whatever the size of the series.
+Attributes read_series_settings(const std::string& path);
+
+/// Empty if the settings agree exactly (any order), else "a: 1 instead of 2, b: missing", `found` first.
+std::string settings_difference(const Attributes& found, const Attributes& wanted);
+
+}  // namespace espalier::io
