@@ -1,0 +1,92 @@
+# Writes one ctest entry per Boost.Test case and rank count, from the case's labels.
+# Called after the link with -D program= -D setup= -D output=.
+#
+#   BOOST_AUTO_TEST_CASE(name, *utf::label("gradient") * utf::label("np1") * utf::label("np4"))
+#
+# in the suites a and b gives a/b/name.np1 and a/b/name.np4, both with the label `gradient`, the second with `mpi` too.
+# Labels and rank counts of a suite apply to its cases; a case that names rank counts of its own replaces the suite's.
+cmake_policy(VERSION 3.22)
+include(${setup})
+
+execute_process(COMMAND ${program} --list_content=DOT RESULT_VARIABLE status
+  OUTPUT_VARIABLE listing ERROR_VARIABLE listing_on_error)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "${program} --list_content=DOT failed: ${status}\n${listing_on_error}")
+endif()
+string(APPEND listing "${listing_on_error}")
+# Characters that mean something in CMake's lists.
+string(REPLACE ";" "" listing "${listing}")
+string(REGEX REPLACE "[][]" "!" listing "${listing}")
+string(REPLACE "\n" ";" lines "${listing}")
+
+# A node is `tu7!...,color=green,label="name|file(line)|labels: @a @b"!`, followed by its edge `tu3 -> tu7`.
+set(cases)
+foreach(line IN LISTS lines)
+  if(line MATCHES "^(tu[0-9]+)!.*color=([a-z]+),label=\"([^|\"]*)([^\"]*)")
+    set(unit ${CMAKE_MATCH_1})
+    set(color_${unit} ${CMAKE_MATCH_2})
+    set(name_${unit} "${CMAKE_MATCH_3}")
+    set(rest "${CMAKE_MATCH_4}")
+    set(labels_${unit})
+    if(rest MATCHES "labels:(.*)$")
+      string(REGEX MATCHALL "@[A-Za-z0-9_.-]+" labels_${unit} "${CMAKE_MATCH_1}")
+      string(REPLACE "@" "" labels_${unit} "${labels_${unit}}")
+    endif()
+    # Cases are numbered from 2^16, suites from 1.
+    string(SUBSTRING ${unit} 2 -1 number)
+    if(number GREATER_EQUAL 65536)
+      list(APPEND cases ${unit})
+    endif()
+  elseif(line MATCHES "^(tu[0-9]+) -> (tu[0-9]+)")
+    set(parent_${CMAKE_MATCH_2} ${CMAKE_MATCH_1})
+  endif()
+endforeach()
+
+set(tests "# Written by the build: the tests in ${program}.\n")
+foreach(case IN LISTS cases)
+  set(path "${name_${case}}")
+  set(all_labels ${labels_${case}})
+  set(ranks ${labels_${case}})
+  list(FILTER ranks INCLUDE REGEX "^np[0-9]+$")
+  set(enabled ${color_${case}})
+  set(unit ${parent_${case}})
+  while(DEFINED parent_${unit})
+    set(path "${name_${unit}}/${path}")
+    list(APPEND all_labels ${labels_${unit}})
+    if(NOT ranks)
+      set(ranks ${labels_${unit}})
+      list(FILTER ranks INCLUDE REGEX "^np[0-9]+$")
+    endif()
+    set(unit ${parent_${unit}})
+  endwhile()
+  list(FILTER all_labels EXCLUDE REGEX "^np[0-9]+$")
+  list(REMOVE_DUPLICATES all_labels)
+  if(NOT all_labels)
+    set(all_labels unit)
+  endif()
+  if(NOT ranks)
+    set(ranks np1)
+  endif()
+
+  foreach(rank_label IN LISTS ranks)
+    string(SUBSTRING ${rank_label} 2 -1 np)
+    set(labels ${all_labels})
+    set(command "[==[${program}]==] [==[--run_test=${path}]==]")
+    if(np GREATER 1)
+      list(APPEND labels mpi)
+      list(REMOVE_DUPLICATES labels)
+      list(JOIN launch " " launcher)
+      list(JOIN launch_flags " " flags)
+      set(command "${launcher} ${np} ${flags} ${command}")
+    endif()
+    set(name "[==[${path}.${rank_label}]==]")
+    string(APPEND tests "add_test(${name} ${command})\n"
+      "set_tests_properties(${name} PROPERTIES LABELS [==[${labels}]==] PROCESSORS ${np} TIMEOUT ${timeout}"
+      " WORKING_DIRECTORY [==[${directory}]==] ENVIRONMENT [==[${test_environment}]==]"
+      " SKIP_REGULAR_EXPRESSION [==[\\[espalier skip\\]]==])\n")
+    if(enabled STREQUAL "yellow")
+      string(APPEND tests "set_tests_properties(${name} PROPERTIES DISABLED TRUE)\n")
+    endif()
+  endforeach()
+endforeach()
+file(WRITE ${output} "${tests}")

@@ -1,0 +1,34 @@
+# The library, from every source file under src/.
+file(GLOB_RECURSE espalier_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*.cpp)
+if(NOT espalier_sources)
+  message(FATAL_ERROR "There is no source file under src/: this copy of the sources is incomplete.")
+endif()
+
+add_library(espalier SHARED ${espalier_sources})
+add_library(Espalier::espalier ALIAS espalier)
+set_target_properties(espalier PROPERTIES
+  VERSION ${PROJECT_VERSION}
+  SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
+  DEFINE_SYMBOL "")
+target_compile_features(espalier PUBLIC cxx_std_17)
+target_include_directories(espalier PUBLIC
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+  $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_compile_definitions(espalier PUBLIC
+  # The C++ bindings of MPI are neither used nor linked.
+  OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX
+  # Eigen derives these from -march: fixed, so that a program built without it can exchange matrices with the library.
+  EIGEN_MAX_ALIGN_BYTES=64 EIGEN_MAX_STATIC_ALIGN_BYTES=16
+  ${espalier_petsc_definitions})
+target_link_libraries(espalier
+  PUBLIC PkgConfig::PETSC ${espalier_hdf5} MPI::MPI_C Eigen3::Eigen nlohmann_json::nlohmann_json ${TORCH_LIBRARIES}
+  PRIVATE PkgConfig::FFTW ${CMAKE_DL_LIBS})
+
+# The headers of torch and PETSc take 14 s a file: they are compiled once, with exactly the flags of the library.
+file(WRITE ${PROJECT_BINARY_DIR}/generated/precompiled.cpp "// Exists to own the precompiled header.\n")
+add_library(espalier_pch OBJECT ${PROJECT_BINARY_DIR}/generated/precompiled.cpp)
+target_link_libraries(espalier_pch PRIVATE $<TARGET_PROPERTY:espalier,INTERFACE_LINK_LIBRARIES>)
+target_compile_definitions(espalier_pch PRIVATE $<TARGET_PROPERTY:espalier,INTERFACE_COMPILE_DEFINITIONS>)
+target_precompile_headers(espalier_pch PRIVATE
+  <torch/torch.h> <petsc.h> <hdf5.h> <algorithm> <functional> <memory> <string> <vector>)
+target_precompile_headers(espalier REUSE_FROM espalier_pch)

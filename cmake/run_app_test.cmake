@@ -1,0 +1,42 @@
+# Runs the command after `--` for espalier_add_app_test and judges its exit status and its output together, which
+# ctest does not: there a regular expression makes it ignore the exit status.
+set(command)
+set(seen_separator FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(seen_separator)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif("${CMAKE_ARGV${i}}" STREQUAL "--")
+    set(seen_separator TRUE)
+  endif()
+endforeach()
+
+execute_process(COMMAND ${command} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE errors
+  ECHO_OUTPUT_VARIABLE ECHO_ERROR_VARIABLE)
+string(APPEND output "\n${errors}")
+
+# A signal is a word instead of a number for the program itself and 128 + n from the launcher.
+set(crashed FALSE)
+if(NOT status MATCHES "^[0-9]+$" OR output MATCHES "exited on signal|Segmentation fault|AddressSanitizer|runtime error:")
+  set(crashed TRUE)
+endif()
+if(crashed)
+  message(FATAL_ERROR "The program crashed: ${status}")
+elseif(will_fail AND status EQUAL 0)
+  message(FATAL_ERROR "The program should have failed but returned 0.")
+elseif(NOT will_fail AND NOT status EQUAL 0)
+  message(FATAL_ERROR "The program returned ${status}.")
+endif()
+
+string(REPLACE "\t" ";" pass_regex "${pass_regex}")
+string(REPLACE "\t" ";" fail_regex "${fail_regex}")
+foreach(regex IN LISTS pass_regex)
+  if(NOT output MATCHES "${regex}")
+    message(FATAL_ERROR "The program did not print: ${regex}")
+  endif()
+endforeach()
+foreach(regex IN LISTS fail_regex)
+  if(output MATCHES "${regex}")
+    message(FATAL_ERROR "The program printed: ${regex}")
+  endif()
+endforeach()
