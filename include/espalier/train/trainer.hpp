@@ -1,0 +1,125 @@
+// The training loop: mini-batches, data parallel over the ranks, with validation, restart files and a report.
+#pragma once
+
+#include <mpi.h>
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "espalier/core/error.hpp"
+#include "espalier/core/progress.hpp"
+#include "espalier/core/report.hpp"
+#include "espalier/train/batches.hpp"
+#include "espalier/train/objective.hpp"
+#include "espalier/train/optimiser.hpp"
+#include "espalier/train/reduction.hpp"
+#include "espalier/train/restart.hpp"
+#include "espalier/train/schedule.hpp"
+#include "espalier/train/symmetry.hpp"
+#include "espalier/train/trainer_options.hpp"
+#include "espalier/train/windows.hpp"
+
+namespace espalier::train {
+
+/// The run was stopped by a signal or a time limit and its state was saved; what() says how to resume. Thrown on all
+/// ranks, so that core::run() prints it once and it becomes the report's status.
+class Interrupted : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Something that changes from epoch to epoch along with the training, such as the refinement of a solver.
+class Companion {
+ public:
+  virtual ~Companion() = default;
+  /// Called on all ranks when an epoch and its validation are done; may add figures to the row. Collective.
+  virtual void epoch_done(HistoryRow& row) = 0;
+  /// Puts its state into the restart file, under names of its own.
+  virtual void save(RestartState& state) const = 0;
+  virtual void restore(const RestartState& state) = 0;
+};
+
+/// How a run ended.
+struct TrainResult {
+  int epochs = 0;            ///< finished, those before a resume included
+  double loss = 0;           ///< mean squared error over the last epoch's batches
+  double validation = 0;     ///< mean squared error on held-out samples; NaN without any
+  Model best;                ///< smallest validation; without held-out samples smallest loss
+  std::string restart_file;  ///< empty when nothing was written
+  std::string best_file;
+};
+
+/// Minimises the mean squared error
+///
+///   L(theta) = 1 / (B intervals dof) sum over the B samples of a batch |predicted - target|^2
+///
+/// Every rank holds both data sets and evaluates its slice of each batch; one reduction per step sums gradient and
+/// loss, so the result does not depend on the number of ranks but for the order of summation. Same seed, options and
+/// ranks give the same bits, also when the run is stopped anywhere and resumed.
+class Trainer {
+ public:
+  /// `held_out` may be empty. `output_dir` takes restart.h5 and best.h5; empty: no files. `fingerprint` says what is
+  /// trained (network, precision, method, data) as `name=value` entries separated by semicolons or line ends; a restart
+  /// file with another one is refused. References must outlive the trainer. Throws UserError. Collective on `comm`.
+  Trainer(MPI_Comm comm, Objective& objective, const WindowDataset& train, const WindowDataset& held_out,
+          TrainerOptions options, core::RunReport& report, std::string output_dir, const std::string& fingerprint);
+
+  /// The companion must outlive the trainer.
+  void add_companion(Companion& companion) { companions_.push_back(&companion); }
+  /// Replaces the augmentation that -train_augment chose.
+  void set_symmetry(std::shared_ptr<const Symmetry> symmetry) { symmetry_ = std::move(symmetry); }
+  /// Replaces the mean squared error on the held-out samples; `error` is called collectively.
+  void set_validation(std::function<double()> error) { own_validation_ = std::move(error); }
+
+  /// Trains from the start or from -train_resume to the last epoch. Collective.
+  /// Throws Interrupted after SIGINT, SIGTERM or the time limit: the current batch is finished and the restart file
+  /// holds the state behind it, mid-epoch. Throws NumericalError, and writes no file, when a loss or gradient is not
+  /// finite or the objective fails on any rank.
+  TrainResult train();
+
+  /// Validation error of the current parameters. Collective.
+  double validation_error();
+
+ private:
+  struct Live;  // state of train()
+
+  void start(Live& live);
+  void resume(Live& live);
+  /// False when the run shall stop.
+  bool run_epoch(Live& live);
+  bool run_batch(Live& live, std::int64_t batch);
+  void finish_epoch(Live& live);
+  void validate(Live& live, HistoryRow& row);
+  void keep_best(Live& live, const HistoryRow& row);
+  void save(Live& live);
+  [[noreturn]] void stop(Live& live);
+  [[noreturn]] void rethrow(const std::exception_ptr& failure, const std::string& where) const;
+  Batch local_samples(const Live& live, std::int64_t batch) const;
+  Totals held_out_totals(std::exception_ptr& failure);
+  RestartState snapshot(const Live& live) const;
+  bool stop_wanted() const;
+
+  MPI_Comm comm_;
+  int rank_ = 0;
+  int size_ = 1;
+  Objective& objective_;
+  const WindowDataset& train_;
+  const WindowDataset& held_out_;
+  TrainerOptions options_;
+  core::RunReport& report_;
+  std::string output_dir_;
+  std::string fingerprint_;
+  BatchPlan plan_;
+  Reduction reduction_;
+  Optimiser optimiser_;
+  Schedule schedule_;
+  std::shared_ptr<const Symmetry> symmetry_;
+  std::function<double()> own_validation_;
+  std::vector<Companion*> companions_;
+  double started_ = 0;
+};
+
+}  // namespace espalier::train
