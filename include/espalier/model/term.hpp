@@ -1,0 +1,61 @@
+// What a right-hand side must offer to be integrated and differentiated: f, J v, J^T w and (df/dtheta)^T w.
+#pragma once
+
+#include <petscvec.h>
+
+#include <memory>
+#include <vector>
+
+#include "espalier/nn/flat_parameters.hpp"
+#include "espalier/petsc/gradient_vec.hpp"
+#include "espalier/petsc/handle.hpp"
+
+namespace espalier::model {
+
+/// A term f(t, u; theta) linearised at one point. Collectivity is the term's.
+class Linearization : public petsc::PendingProduct {
+ public:
+  /// y = (df/du) v.
+  virtual void jvp(Vec v, Vec y) = 0;
+  /// u_bar = (df/du)^T w; w is remembered for accumulate().
+  virtual void vjp(Vec w, Vec u_bar) = 0;
+  /// theta_bar += alpha (df/dtheta)^T w, into the flat gradients of the term's parameters().
+  void accumulate(double alpha) override;
+};
+
+/// One additive part of a right-hand side. State vectors hold this rank's samples one after another (samples x dof).
+class Term {
+ public:
+  virtual ~Term() = default;
+  /// y = f(t, u).
+  virtual void apply(double t, Vec u, Vec y) = 0;
+  /// The derivative at (t, u). Lives as long as the caller keeps it, but not longer than the term.
+  virtual std::shared_ptr<Linearization> linearize(double t, Vec u) = 0;
+  /// Trainable parameters, possibly of several networks; empty if there are none.
+  virtual std::vector<nn::FlatParameters*> parameters() { return {}; }
+  /// From now on, keep evaluations (as memory allows) so that linearize() at the same points needs no new one.
+  /// Switching on forgets what was kept before.
+  virtual void keep_evaluations(bool /*keep*/) {}
+};
+
+/// f = f_1 + f_2 + ...
+class SumTerm : public Term {
+ public:
+  explicit SumTerm(std::vector<std::shared_ptr<Term>> terms);
+  void apply(double t, Vec u, Vec y) override;
+  std::shared_ptr<Linearization> linearize(double t, Vec u) override;
+  std::vector<nn::FlatParameters*> parameters() override;
+  void keep_evaluations(bool keep) override;
+
+ private:
+  std::vector<std::shared_ptr<Term>> terms_;
+  std::shared_ptr<petsc::VecHandle> work_;
+};
+
+/// du/dt = G(t, u) + H(t, u): G is treated explicitly and H implicitly by methods that can; either may be empty.
+struct SplitSystem {
+  std::shared_ptr<Term> explicit_part;
+  std::shared_ptr<Term> implicit_part;
+};
+
+}  // namespace espalier::model

@@ -1,0 +1,77 @@
+#include "espalier/model/term.hpp"
+
+#include "espalier/core/error.hpp"
+
+namespace espalier::model {
+
+void Linearization::accumulate(double /*alpha*/) {}
+
+namespace {
+
+class SumLinearization : public Linearization {
+ public:
+  SumLinearization(std::vector<std::shared_ptr<Linearization>> parts, std::shared_ptr<petsc::VecHandle> work)
+      : parts_(std::move(parts)), work_(std::move(work)) {}
+
+  // J v = sum_k J_k v.
+  void jvp(Vec v, Vec y) override {
+    parts_.front()->jvp(v, y);
+    for (std::size_t k = 1; k < parts_.size(); ++k) {
+      parts_[k]->jvp(v, work_->get());
+      ESPALIER_CALL(VecAXPY(y, 1.0, work_->get()));
+    }
+  }
+
+  void vjp(Vec w, Vec u_bar) override {
+    parts_.front()->vjp(w, u_bar);
+    for (std::size_t k = 1; k < parts_.size(); ++k) {
+      parts_[k]->vjp(w, work_->get());
+      ESPALIER_CALL(VecAXPY(u_bar, 1.0, work_->get()));
+    }
+  }
+
+  void accumulate(double alpha) override {
+    for (auto& part : parts_) part->accumulate(alpha);
+  }
+
+ private:
+  std::vector<std::shared_ptr<Linearization>> parts_;
+  std::shared_ptr<petsc::VecHandle> work_;
+};
+
+}  // namespace
+
+SumTerm::SumTerm(std::vector<std::shared_ptr<Term>> terms)
+    : terms_(std::move(terms)), work_(std::make_shared<petsc::VecHandle>()) {
+  ESPALIER_ASSERT(!terms_.empty(), "a sum of terms needs at least one");
+}
+
+void SumTerm::apply(double t, Vec u, Vec y) {
+  if (work_->empty() && terms_.size() > 1) ESPALIER_CALL(VecDuplicate(y, work_->out()));
+  terms_.front()->apply(t, u, y);
+  for (std::size_t k = 1; k < terms_.size(); ++k) {
+    terms_[k]->apply(t, u, work_->get());
+    ESPALIER_CALL(VecAXPY(y, 1.0, work_->get()));
+  }
+}
+
+std::shared_ptr<Linearization> SumTerm::linearize(double t, Vec u) {
+  if (work_->empty() && terms_.size() > 1) ESPALIER_CALL(VecDuplicate(u, work_->out()));
+  std::vector<std::shared_ptr<Linearization>> parts;
+  parts.reserve(terms_.size());
+  for (auto& term : terms_) parts.push_back(term->linearize(t, u));
+  return std::make_shared<SumLinearization>(std::move(parts), work_);
+}
+
+std::vector<nn::FlatParameters*> SumTerm::parameters() {
+  std::vector<nn::FlatParameters*> all;
+  for (auto& term : terms_)
+    for (auto* parameters : term->parameters()) all.push_back(parameters);
+  return all;
+}
+
+void SumTerm::keep_evaluations(bool keep) {
+  for (auto& term : terms_) term->keep_evaluations(keep);
+}
+
+}  // namespace espalier::model
