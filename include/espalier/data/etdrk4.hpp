@@ -17,7 +17,7 @@ struct Etdrk4Coefficients {
   std::vector<std::complex<double>> e_half;  ///< exp(c h / 2)
   std::vector<std::complex<double>> q;       ///< h (exp(c h / 2) - 1) / (c h)
   std::vector<std::complex<double>> f1;      ///< weight of N at the old state
-  std::vector<std::complex<double>> f2;      ///< weight of the two middle stages (twice this)
+  std::vector<std::complex<double>> f2;      ///< half the weight of each middle stage
   std::vector<std::complex<double>> f3;      ///< weight of the last stage
 };
 
