@@ -3,7 +3,7 @@
 find_program(ESPALIER_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH)
 find_program(ESPALIER_PYTHON NAMES python3 REQUIRED)
 
-set(espalier_test_environment OMP_NUM_THREADS=1)
+set(espalier_test_environment OMP_NUM_THREADS=1 BOOST_TEST_COLOR_OUTPUT=no)
 execute_process(COMMAND ${ESPALIER_PYTHON} ${PROJECT_SOURCE_DIR}/cmake/blas_coretype
   OUTPUT_VARIABLE blas_coretype OUTPUT_STRIP_TRAILING_WHITESPACE)
 if(blas_coretype)

@@ -10,7 +10,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <iostream>
+#include <ostream>
 #include <streambuf>
 #include <string>
 #include <thread>
@@ -49,7 +49,7 @@ class RankPrefix : public std::streambuf {
 /// a collective call for ever: when they do not arrive in time, it ends the job and says why.
 class Agreement : public utf::test_observer {
  public:
-  Agreement() { MPI_Comm_dup(MPI_COMM_WORLD, &comm_); }
+  explicit Agreement(int rank) : rank_(rank) { MPI_Comm_dup(MPI_COMM_WORLD, &comm_); }
   ~Agreement() override { MPI_Comm_free(&comm_); }
   Agreement(const Agreement&) = delete;
   Agreement& operator=(const Agreement&) = delete;
@@ -68,8 +68,8 @@ class Agreement : public utf::test_observer {
     const auto start = std::chrono::steady_clock::now();
     for (int done = 0; MPI_Test(&request, &done, MPI_STATUS_IGNORE), done == 0;) {
       if (mine && std::chrono::steady_clock::now() - start > patience) {
-        std::fprintf(stderr, "This rank failed in %s and the other ranks did not come out of it: ending the job.\n",
-                     where.c_str());
+        std::fprintf(stderr, "[rank %d] failed in %s, and the other ranks did not come out of it: ending the job.\n",
+                     rank_, where.c_str());
         MPI_Abort(MPI_COMM_WORLD, 1);
       }
       std::this_thread::sleep_for(std::chrono::microseconds(200));
@@ -79,10 +79,23 @@ class Agreement : public utf::test_observer {
 
  private:
   static constexpr std::chrono::seconds patience{20};
+  int rank_;
   MPI_Comm comm_ = MPI_COMM_NULL;
 };
 
-bool init_tests() { return true; }
+/// Where a rank other than 0 writes; null on rank 0.
+std::ostream* failures_only = nullptr;
+
+/// Boost sets its streams and levels from the command line just before it calls this.
+bool init_tests() {
+  if (failures_only != nullptr) {
+    utf::unit_test_log.set_stream(*failures_only);
+    utf::unit_test_log.set_threshold_level(utf::log_all_errors);
+    utf::results_reporter::set_stream(*failures_only);
+    utf::results_reporter::set_level(utf::NO_REPORT);
+  }
+  return true;
+}
 
 /// Listing what there is needs neither MPI nor PETSc, and must work where a launcher is not available.
 bool only_asks(const std::vector<char*>& arguments) {
@@ -93,24 +106,14 @@ bool only_asks(const std::vector<char*>& arguments) {
 }
 
 int run_on_all_ranks(std::vector<char*>& boost_arguments, int rank) {
-  static std::string no_report = "--report_level=no";
-  static std::string errors_only = "--log_level=error";
-  RankPrefix prefix(rank);
-  std::ostream prefixed(&prefix);
-  if (rank != 0) {
-    utf::unit_test_log.set_stream(prefixed);
-    utf::results_reporter::set_stream(prefixed);
-    boost_arguments.push_back(no_report.data());
-    boost_arguments.push_back(errors_only.data());
-  }
-  Agreement agreement;
+  static RankPrefix prefix(rank);
+  static std::ostream prefixed(&prefix);
+  if (rank != 0) failures_only = &prefixed;
+  Agreement agreement(rank);
   utf::framework::register_observer(agreement);
   const int result = utf::unit_test_main(&init_tests, static_cast<int>(boost_arguments.size()), boost_arguments.data());
-  const bool failed = agreement.any_failed(result != 0, "the run");
   utf::framework::deregister_observer(agreement);
-  utf::unit_test_log.set_stream(std::cout);
-  utf::results_reporter::set_stream(std::cerr);
-  return failed ? 1 : 0;
+  return agreement.any_failed(result != 0, "the run") ? 1 : 0;
 }
 
 }  // namespace
