@@ -75,12 +75,18 @@ std::string hdf5_reason() {
 
 std::string class_name(H5T_class_t type_class) {
   switch (type_class) {
-    case H5T_FLOAT: return "real";
-    case H5T_INTEGER: return "integer";
-    case H5T_STRING: return "text";
-    case H5T_ENUM: return "enumerated";
-    case H5T_COMPOUND: return "compound";
-    default: return "other";
+    case H5T_FLOAT:
+      return "real";
+    case H5T_INTEGER:
+      return "integer";
+    case H5T_STRING:
+      return "text";
+    case H5T_ENUM:
+      return "enumerated";
+    case H5T_COMPOUND:
+      return "compound";
+    default:
+      return "other";
   }
 }
 

@@ -68,8 +68,11 @@ bool read_attribute(hid_t attribute, Attribute& value) {
       value = integer;
       return true;
     }
-    case H5T_STRING: value = read_text(attribute, type.get()); return true;
-    default: return false;
+    case H5T_STRING:
+      value = read_text(attribute, type.get());
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -244,9 +247,9 @@ Attributes Hdf5Reader::attributes(const std::string& object) const {
   return found;
 }
 
-#define ESPALIER_INSTANTIATE(T)                                                            \
-  template std::vector<T> Hdf5Reader::read<T>(const std::string&) const;                   \
-  template std::vector<T> Hdf5Reader::read<T>(const std::string&, const Shape&) const;     \
+#define ESPALIER_INSTANTIATE(T)                                                        \
+  template std::vector<T> Hdf5Reader::read<T>(const std::string&) const;               \
+  template std::vector<T> Hdf5Reader::read<T>(const std::string&, const Shape&) const; \
   template void Hdf5Reader::read_into(const std::string&, const Shape&, T*) const
 ESPALIER_INSTANTIATE(double);
 ESPALIER_INSTANTIATE(float);

@@ -45,7 +45,8 @@ Hdf5Writer::Hdf5Writer(std::string path) : path_(std::move(path)) {
   const Silence silence;
   const std::string part = part_of(path_);
   std::error_code ignored;
-  ESPALIER_REQUIRE(!std::filesystem::is_directory(path_, ignored), "cannot write " + path_ + ": it is a folder; name a file");
+  ESPALIER_REQUIRE(!std::filesystem::is_directory(path_, ignored),
+                   "cannot write " + path_ + ": it is a folder; name a file");
   // The system's reason is known here; HDF5 would not pass it on.
   const int descriptor = ::open(part.c_str(), O_WRONLY | O_CREAT, 0666);
   ESPALIER_REQUIRE(descriptor >= 0, "cannot write " + path_ + ": " + std::strerror(errno) +
@@ -80,9 +81,7 @@ void Hdf5Writer::discard() noexcept {
   (void)std::remove(part_of(path_).c_str());
 }
 
-void Hdf5Writer::check_open() const {
-  ESPALIER_ASSERT(file_ >= 0, "writer of " + path_ + " used after commit()");
-}
+void Hdf5Writer::check_open() const { ESPALIER_ASSERT(file_ >= 0, "writer of " + path_ + " used after commit()"); }
 
 template <class T>
 void Hdf5Writer::write(const std::string& name, const Shape& shape, const T* values) {
@@ -137,8 +136,7 @@ void Hdf5Writer::attribute(const std::string& object, const std::string& name, c
     const Id type = text_type();
     written = write_scalar_attribute(owner.get(), name, type.get(), type.get(), &text);
   }
-  ESPALIER_REQUIRE(written,
-                   path_ + ": cannot write attribute '" + name + "' of '" + object + "': " + hdf5_reason());
+  ESPALIER_REQUIRE(written, path_ + ": cannot write attribute '" + name + "' of '" + object + "': " + hdf5_reason());
 }
 
 void Hdf5Writer::attributes(const std::string& object, const Attributes& values) {
@@ -163,8 +161,8 @@ void Hdf5Writer::commit() {
   }
 }
 
-#define ESPALIER_INSTANTIATE(T)                                                       \
-  template void Hdf5Writer::write(const std::string&, const Shape&, const T*);        \
+#define ESPALIER_INSTANTIATE(T)                                                \
+  template void Hdf5Writer::write(const std::string&, const Shape&, const T*); \
   template void Hdf5Writer::write(const std::string&, const Shape&, const std::vector<T>&)
 ESPALIER_INSTANTIATE(double);
 ESPALIER_INSTANTIATE(float);

@@ -21,11 +21,20 @@ std::string escape(const std::string& text) {
   std::string escaped;
   for (const char character : text) {
     switch (character) {
-      case '&': escaped += "&amp;"; break;
-      case '<': escaped += "&lt;"; break;
-      case '>': escaped += "&gt;"; break;
-      case '"': escaped += "&quot;"; break;
-      default: escaped += character;
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      default:
+        escaped += character;
     }
   }
   return escaped;
@@ -62,9 +71,9 @@ std::string mesh(const std::array<XdmfAxis, 3>& axes, const std::string& indent)
   const std::string values = R"(<DataItem Dimensions="3" NumberType="Float" Precision="8" Format="XML">)";
   return indent + "<Topology TopologyType=\"3DCoRectMesh\" Dimensions=\"" +
          extents({axes[0].points, axes[1].points, axes[2].points}) + "\"/>\n" +  //
-         indent + "<Geometry GeometryType=\"ORIGIN_DXDYDZ\">\n" +               //
-         indent + "  " + values + origin + "</DataItem>\n" +                    //
-         indent + "  " + values + spacing + "</DataItem>\n" +                   //
+         indent + "<Geometry GeometryType=\"ORIGIN_DXDYDZ\">\n" +                //
+         indent + "  " + values + origin + "</DataItem>\n" +                     //
+         indent + "  " + values + spacing + "</DataItem>\n" +                    //
          indent + "</Geometry>\n";
 }
 
@@ -99,8 +108,8 @@ std::string slab(const std::string& hdf5_name, const XdmfField& field, std::size
   const std::vector<std::size_t> stride(whole.size(), 1);
   return indent + "<DataItem ItemType=\"HyperSlab\" Dimensions=\"" +
          extents({axes[0].points, axes[1].points, axes[2].points}) + "\">\n" +  //
-         indent + "  <DataItem Dimensions=\"3 " + std::to_string(whole.size()) + "\" Format=\"XML\">" +
-         extents(start) + " " + extents(stride) + " " + extents(count) + "</DataItem>\n" +
+         indent + "  <DataItem Dimensions=\"3 " + std::to_string(whole.size()) + "\" Format=\"XML\">" + extents(start) +
+         " " + extents(stride) + " " + extents(count) + "</DataItem>\n" +
          hdf_item(hdf5_name, field.dataset, whole, indent + "  ") +  //
          indent + "</DataItem>\n";
 }

@@ -21,8 +21,8 @@ struct Etdrk4Coefficients {
   std::vector<std::complex<double>> f3;      ///< weight of the last stage
 };
 
-/// The mean over a circle of radius 1 about c h of each formula: stable where c h is near 0. `half_points` = M points on
-/// each half of the circle (32 in Kassam & Trefethen). Coefficients of a real c are exactly real.
+/// The mean over a circle of radius 1 about c h of each formula: stable where c h is near 0. `half_points` = M points
+/// on each half of the circle (32 in Kassam & Trefethen). Coefficients of a real c are exactly real.
 Etdrk4Coefficients etdrk4_coefficients(const std::vector<std::complex<double>>& symbol, double step,
                                        int half_points = 32);
 

@@ -18,10 +18,11 @@ namespace espalier::data {
 
 /// What the generator needs. Each value is stored with the series.
 struct KuramotoSivashinskySettings {
-  std::size_t points = 64;   ///< values of a state, at x_i = i L / points
-  double length = 22;        ///< the period L
-  std::size_t inner_points = 128;  ///< points that the solver uses: a multiple of `points`; more modes, not more data
-  double step = 0.02;        ///< of the solver, longer than none of the times below; they are multiples of it
+  std::size_t points = 64;  ///< values of a state, at x_i = i L / points
+  double length = 22;       ///< the period L
+  /// Points of the solver, of which every so-many-th is stored; 0: the least multiple of `points` from 128 on.
+  std::size_t inner_points = 0;
+  double step = 0.01;        ///< of the solver; the two times below are multiples of it
   double transient = 1000;   ///< time before the first state
   double interval = 0.2;     ///< time between states
   std::size_t count = 1001;  ///< states: t = transient + i interval, 0 <= i < count
@@ -29,6 +30,9 @@ struct KuramotoSivashinskySettings {
   /// 0: u(x, 0) = cos(2 pi x / L) (1 + sin(2 pi x / L)). Else low modes with random phases are added.
   std::int64_t seed = 0;
 };
+
+/// The points of the solver: `inner_points`, or what 0 stands for.
+std::size_t solver_points(const KuramotoSivashinskySettings& settings);
 
 /// Throws UserError that names the setting and its allowed values.
 void validate(const KuramotoSivashinskySettings& settings);
@@ -49,9 +53,13 @@ class KuramotoSivashinsky {
   KuramotoSivashinsky(KuramotoSivashinsky&&) noexcept;
   KuramotoSivashinsky& operator=(KuramotoSivashinsky&&) noexcept;
 
-  /// u [points] is advanced by `steps` steps in place. Throws NumericalError, naming the time, when u is no longer
-  /// finite. Cost per step: 8 transforms.
-  void advance(std::vector<double>& u, std::size_t steps);
+  /// Sets the state from its n values; the time counts from here.
+  void set(const std::vector<double>& u);
+  /// Takes so many steps. Throws NumericalError, naming the time, when the state is no longer finite. Cost per
+  /// step: 8 transforms.
+  void advance(std::size_t steps);
+  /// The n values of the state.
+  std::vector<double> get();
 
  private:
   struct State;
@@ -61,8 +69,8 @@ class KuramotoSivashinsky {
 /// Called now and then with the steps done and the steps in all.
 using ProgressCallback = std::function<void(long done, long total)>;
 
-/// Runs the solver and samples it. Not collective; serial. The same settings give the same bits on the same machine (the
-/// system is chaotic: another processor or library gives another, statistically equal trajectory).
+/// Runs the solver and samples it. Not collective; serial. The same settings give the same bits on the same machine
+/// (the system is chaotic: another processor or library gives another, statistically equal trajectory).
 io::Series generate_kuramoto_sivashinsky(const KuramotoSivashinskySettings& settings,
                                          const ProgressCallback& progress = {});
 

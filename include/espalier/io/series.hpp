@@ -22,7 +22,7 @@ struct Series {
   std::size_t dof = 0;              ///< d
   Attributes settings;              ///< of the generator
   std::string quantity = "u";
-  std::string time_unit = "1";        ///< "1": dimensionless
+  std::string time_unit = "1";  ///< "1": dimensionless
   std::string coordinate_unit = "1";
   std::string state_unit = "1";
   bool irregular = false;  ///< times need not be equally spaced
