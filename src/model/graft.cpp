@@ -55,6 +55,7 @@ class CallerTerm : public Term {
 /// Everything the TS's callbacks need; lives as long as the TS, composed with it.
 struct Graft {
   std::shared_ptr<Term> right_hand_side;
+  LinearizationMemo memo;
   std::unique_ptr<JacobianOperator> jacobian;
   std::unique_ptr<ParameterOperator> parameters;
 };
@@ -66,14 +67,14 @@ PetscErrorCode graft_function(TS /*ts*/, PetscReal t, Vec u, Vec f, void* contex
 PetscErrorCode graft_jacobian(TS /*ts*/, PetscReal t, Vec u, Mat /*a*/, Mat /*p*/, void* context) noexcept {
   return guard([&] {
     auto& graft = *static_cast<Graft*>(context);
-    graft.jacobian->set(graft.right_hand_side->linearize(t, u), 0, 1);
+    graft.jacobian->set(graft.memo.at(*graft.right_hand_side, t, u), 0, 1);
   });
 }
 
 PetscErrorCode graft_jacobian_p(TS /*ts*/, PetscReal t, Vec u, Mat /*a*/, void* context) noexcept {
   return guard([&] {
     auto& graft = *static_cast<Graft*>(context);
-    graft.parameters->set(graft.right_hand_side->linearize(t, u), 1);
+    graft.parameters->set(graft.memo.at(*graft.right_hand_side, t, u), 1);
   });
 }
 
@@ -96,7 +97,7 @@ void NeuralTerm::attach_explicit(TS ts, Vec state) {
   graft->jacobian = std::make_unique<JacobianOperator>(state);
   const auto count = static_cast<PetscInt>(network_->parameters().count());
   graft->parameters =
-      std::make_unique<ParameterOperator>(state, count, nullptr, std::vector<nn::FlatParameters*>{&network_->parameters()});
+      std::make_unique<ParameterOperator>(state, count, graft->jacobian.get(), std::vector<nn::FlatParameters*>{&network_->parameters()});
   Graft* raw = graft.get();
   PetscContainer container = nullptr;
   ESPALIER_CALL(PetscContainerCreate(PetscObjectComm(reinterpret_cast<PetscObject>(ts)), &container));

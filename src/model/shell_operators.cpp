@@ -38,6 +38,20 @@ using VoidFunction = void (*)();
 
 }  // namespace
 
+std::shared_ptr<Linearization> LinearizationMemo::at(Term& term, double t, Vec u) {
+  PetscObjectId id = 0;
+  PetscObjectState state = 0;
+  ESPALIER_CALL(PetscObjectGetId(reinterpret_cast<PetscObject>(u), &id));
+  ESPALIER_CALL(PetscObjectStateGet(reinterpret_cast<PetscObject>(u), &state));
+  if (!last_ || t != t_ || id != id_ || state != state_) {
+    last_ = term.linearize(t, u);
+    t_ = t;
+    id_ = id;
+    state_ = state;
+  }
+  return last_;
+}
+
 JacobianOperator::JacobianOperator(Vec state) : mat_(create_shell(state, local_size(state), this)) {
   using Product = PetscErrorCode (*)(Mat, Vec, Vec);
   const Product product = [](Mat mat, Vec v, Vec y) noexcept {

@@ -11,6 +11,19 @@
 
 namespace espalier::model {
 
+/// The last linearisation of a term, so that callbacks which PETSc makes one after another at the same point share it.
+class LinearizationMemo {
+ public:
+  /// The linearisation of `term` at (t, u); the last one again when t and u are the same and u is unchanged since.
+  std::shared_ptr<Linearization> at(Term& term, double t, Vec u);
+
+ private:
+  std::shared_ptr<Linearization> last_;
+  double t_ = 0;
+  PetscObjectId id_ = 0;
+  PetscObjectState state_ = 0;
+};
+
 /// The matrix shift I + scale J of a term at its current linearisation, as a MATSHELL with MatMult and
 /// MatMultTranspose. `state`: a vector with the state's layout. Creation is collective on the Vec's communicator.
 class JacobianOperator {

@@ -1,0 +1,66 @@
+// The linear part of a split system for a batch: one operator shared by all samples, solved for all of them at once.
+#pragma once
+
+#include <petscmat.h>
+
+#include <deque>
+#include <memory>
+
+#include "espalier/model/term.hpp"
+
+namespace espalier::model {
+
+/// How (shift I - A) X = B is solved for a batch.
+enum class LinearSolver {
+  lu_dense,   ///< LAPACK LU of the dense matrix, all samples as right-hand sides of one call
+  lu_sparse,  ///< PETSc's sparse LU, all samples in one MatMatSolve
+  krylov      ///< no factorisation: the integrator's KSP on the shell matrix
+};
+
+/// f(u) = A u for each sample of u, A [dof x dof]. With samples stored one after another the batch is a column-major
+/// matrix U [dof x samples], so that f is the product A U and a shifted solve is one call with many right-hand sides.
+/// A is the same on every rank and lives on PETSC_COMM_SELF; nothing here is collective. Host memory.
+class LinearTerm : public Term {
+ public:
+  /// `matrix`: sequential, square; shared, not copied. After changing its entries call mark_changed().
+  LinearTerm(Mat matrix, LinearSolver solver);
+  ~LinearTerm() override;
+
+  void apply(double t, Vec u, Vec y) override;
+  std::shared_ptr<Linearization> linearize(double t, Vec u) override;
+
+  LinearSolver solver() const { return solver_; }
+  PetscInt dof() const { return dof_; }
+  /// Says that the entries of A changed: factorisations are made anew.
+  void mark_changed();
+
+  /// X = (shift I - A)^-1 B, or with the transposed matrix. The factorisation is cached by shift (relative 1e-12,
+  /// because forward and adjoint round 1/(a_ii h) differently) and by the version of A. Not for LinearSolver::krylov.
+  void solve(double shift, Vec b, Vec x, bool transpose);
+  /// Factorisations made since construction.
+  long factorisations() const { return factorisations_; }
+
+ private:
+  class Product;
+  struct Factor;
+
+  void multiply(Vec u, Vec y, bool transpose);
+  Mat factor(double shift);
+  petsc::MatHandle factorise(double shift) const;
+  void view(Mat& mat, petsc::MatHandle& storage, PetscInt samples, const PetscScalar* array);
+
+  petsc::MatHandle matrix_;
+  petsc::MatHandle transpose_;  // A^T, formed at first use
+  LinearSolver solver_;
+  PetscInt dof_ = 0;
+  long version_ = 0;
+  long factorisations_ = 0;
+  std::deque<Factor> factors_;
+  petsc::MatHandle left_;   // dense views of the batch in b or u
+  petsc::MatHandle right_;  // and of the result
+};
+
+/// The name of a solver for options: lu_dense, lu_sparse, krylov.
+const std::vector<std::string>& linear_solver_names();
+
+}  // namespace espalier::model

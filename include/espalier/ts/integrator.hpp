@@ -1,0 +1,77 @@
+// Time integration of a split system for a batch, with its exact discrete adjoint.
+#pragma once
+
+#include <petscts.h>
+#include <torch/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "espalier/model/term.hpp"
+#include "espalier/ts/method.hpp"
+
+namespace espalier::ts {
+
+struct IntegratorSettings {
+  std::string method = "l2";     ///< a name of methods()
+  double step = 0.1;             ///< step size; the first one when adaptive
+  std::string prefix;            ///< PETSc options prefix of the TS
+  std::string dump_directory;    ///< where a state that stopped being finite is written; empty: nowhere
+
+  /// Reads -method and -ts_dt. Everything else of PETSc's (-ts_adapt_type, -ts_rtol, -snes_*, -ksp_*, -adjoint_ksp_*,
+  /// -ts_trajectory_*) is read when the Integrator is made. Collective on `comm`.
+  void read(MPI_Comm comm);
+};
+
+/// What the state of a batch looks like on this rank.
+struct BatchShape {
+  std::int64_t samples;  ///< of this rank; may be 0 and may differ between ranks
+  std::int64_t dof;      ///< entries of one sample
+};
+
+/// Whether a forward run is followed by its adjoint.
+enum class Record { no, yes };
+
+/// Integrates du/dt = G + H with one of methods() and differentiates the steps that were taken. Fixed steps by
+/// default; with `-ts_adapt_type basic` PETSc controls the step and the adjoint follows the accepted steps. The linear
+/// solves of the adjoint have their own prefix, `-adjoint_ksp_`, and a tight default.
+///
+/// Collective on the communicator throughout; all ranks take the same steps. The terms must accept the ranks' parts
+/// independently or be collective themselves.
+class Integrator {
+ public:
+  Integrator(MPI_Comm comm, BatchShape shape, model::SplitSystem system, const IntegratorSettings& settings);
+  ~Integrator();
+  Integrator(const Integrator&) = delete;
+  Integrator& operator=(const Integrator&) = delete;
+
+  /// Integrates from u0 [samples, dof] at times[0] and returns the states at times[1..k] as [k, samples, dof], a
+  /// buffer that the next call overwrites. The times are hit exactly; they must increase. Throws NumericalError on all
+  /// ranks when a stage is not finite or a solve fails.
+  const at::Tensor& forward(const at::Tensor& u0, const std::vector<double>& times, Record record);
+
+  /// After forward(..., Record::yes): given the cotangents of its result [k, samples, dof], returns the cotangent of u0
+  /// [samples, dof] (a buffer that the next call overwrites) and adds the parameters' cotangents to the terms' flat
+  /// gradients (of this rank's samples: sum over ranks yourself). Once per forward run.
+  const at::Tensor& adjoint(const at::Tensor& snapshot_cotangents);
+
+  const BatchShape& shape() const;
+  const Method& method() const;
+  model::SplitSystem& system();
+  /// Accepted steps of the last forward run, and their sizes when recorded.
+  long steps() const;
+  const std::vector<double>& step_sizes() const;
+  long ksp_iterations_forward() const;  ///< totals since construction
+  long ksp_iterations_adjoint() const;
+  /// Memory of the trajectory of the last recorded run, of this rank.
+  double checkpoint_bytes() const;
+  /// The TS underneath, for monitors and settings that this class does not name.
+  TS ts() const;
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace espalier::ts

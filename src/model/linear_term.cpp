@@ -1,0 +1,192 @@
+#include "espalier/model/linear_term.hpp"
+
+#include <cmath>
+
+#include "espalier/core/error.hpp"
+#include "espalier/core/log.hpp"
+
+namespace espalier::model {
+
+namespace {
+
+// Shifts closer than this are the same shift, rounded differently.
+constexpr double shift_tolerance = 1e-12;
+// Adaptive steps ask for many shifts; the oldest factorisations go first.
+constexpr std::size_t factor_capacity = 8;
+
+}  // namespace
+
+const std::vector<std::string>& linear_solver_names() {
+  static const std::vector<std::string> names = {"lu_dense", "lu_sparse", "krylov"};
+  return names;
+}
+
+struct LinearTerm::Factor {
+  double shift;
+  long version;
+  petsc::MatHandle mat;
+};
+
+class LinearTerm::Product : public Linearization {
+ public:
+  explicit Product(LinearTerm& term) : term_(&term) {}
+  void jvp(Vec v, Vec y) override { term_->multiply(v, y, false); }
+  void vjp(Vec w, Vec u_bar) override { term_->multiply(w, u_bar, true); }
+
+ private:
+  LinearTerm* term_;
+};
+
+LinearTerm::LinearTerm(Mat matrix, LinearSolver solver) : matrix_(petsc::MatHandle::share(matrix)), solver_(solver) {
+  PetscInt columns = 0;
+  ESPALIER_CALL(MatGetSize(matrix, &dof_, &columns));
+  ESPALIER_REQUIRE(dof_ == columns, "a linear term needs a square matrix");
+  int size = 1;
+  MPI_Comm_size(PetscObjectComm(reinterpret_cast<PetscObject>(matrix)), &size);
+  ESPALIER_REQUIRE(size == 1, "a linear term for a batch needs a matrix on PETSC_COMM_SELF");
+}
+
+LinearTerm::~LinearTerm() = default;
+
+void LinearTerm::apply(double /*t*/, Vec u, Vec y) { multiply(u, y, false); }
+
+std::shared_ptr<Linearization> LinearTerm::linearize(double /*t*/, Vec /*u*/) {
+  return std::make_shared<Product>(*this);
+}
+
+void LinearTerm::mark_changed() {
+  ++version_;
+  transpose_.reset();
+}
+
+// A dense matrix [dof x samples] over `array`, without copies.
+void LinearTerm::view(Mat& mat, petsc::MatHandle& storage, PetscInt samples, const PetscScalar* array) {
+  PetscInt columns = -1;
+  if (!storage.empty()) ESPALIER_CALL(MatGetSize(storage.get(), nullptr, &columns));
+  if (columns != samples)
+    ESPALIER_CALL(MatCreateSeqDense(PETSC_COMM_SELF, dof_, samples, const_cast<PetscScalar*>(array), storage.out()));
+  mat = storage.get();
+  ESPALIER_CALL(MatDensePlaceArray(mat, array));
+}
+
+namespace {
+
+/// The host array of a Vec while the object lives.
+class HostArray {
+ public:
+  HostArray(Vec vec, bool write) : vec_(vec), write_(write) {
+    PetscMemType type = PETSC_MEMTYPE_HOST;
+    if (write) {
+      ESPALIER_CALL(VecGetArrayWriteAndMemType(vec, &array_, &type));
+    } else {
+      const PetscScalar* readable = nullptr;
+      ESPALIER_CALL(VecGetArrayReadAndMemType(vec, &readable, &type));
+      array_ = const_cast<PetscScalar*>(readable);
+    }
+    ESPALIER_REQUIRE(PetscMemTypeHost(type), "LinearTerm works on host vectors; use -vec_type standard");
+  }
+  ~HostArray() {
+    if (write_) {
+      (void)VecRestoreArrayWriteAndMemType(vec_, &array_);
+    } else {
+      const PetscScalar* readable = array_;
+      (void)VecRestoreArrayReadAndMemType(vec_, &readable);
+    }
+  }
+  HostArray(const HostArray&) = delete;
+  HostArray& operator=(const HostArray&) = delete;
+  PetscScalar* data() const { return array_; }
+
+ private:
+  Vec vec_;
+  bool write_;
+  PetscScalar* array_ = nullptr;
+};
+
+PetscInt samples_of(Vec u, PetscInt dof) {
+  PetscInt length = 0;
+  ESPALIER_CALL(VecGetLocalSize(u, &length));
+  ESPALIER_REQUIRE(length % dof == 0, "the local state of " + std::to_string(length) +
+                                          " entries is no multiple of the linear operator's size " +
+                                          std::to_string(dof));
+  return length / dof;
+}
+
+}  // namespace
+
+// Y = A U, or A^T U.
+void LinearTerm::multiply(Vec u, Vec y, bool transpose) {
+  const PetscInt samples = samples_of(u, dof_);
+  if (samples == 0) return;
+  if (transpose && transpose_.empty()) ESPALIER_CALL(MatTranspose(matrix_.get(), MAT_INITIAL_MATRIX, transpose_.out()));
+  const HostArray input(u, false);
+  const HostArray output(y, true);
+  Mat left = nullptr;
+  Mat right = nullptr;
+  view(left, left_, samples, input.data());
+  view(right, right_, samples, output.data());
+  Mat a = transpose ? transpose_.get() : matrix_.get();
+  ESPALIER_CALL(MatMatMult(a, left, MAT_REUSE_MATRIX, PETSC_DETERMINE, &right));
+  ESPALIER_CALL(MatDenseResetArray(left));
+  ESPALIER_CALL(MatDenseResetArray(right));
+}
+
+void LinearTerm::solve(double shift, Vec b, Vec x, bool transpose) {
+  const core::EventScope event(core::Event::linear_solve);
+  const PetscInt samples = samples_of(b, dof_);
+  Mat lu = factor(shift);
+  if (samples == 0) return;
+  const HostArray input(b, false);
+  const HostArray output(x, true);
+  Mat left = nullptr;
+  Mat right = nullptr;
+  view(left, left_, samples, input.data());
+  view(right, right_, samples, output.data());
+  if (transpose) {
+    ESPALIER_CALL(MatMatSolveTranspose(lu, left, right));
+  } else {
+    ESPALIER_CALL(MatMatSolve(lu, left, right));
+  }
+  ESPALIER_CALL(MatDenseResetArray(left));
+  ESPALIER_CALL(MatDenseResetArray(right));
+}
+
+Mat LinearTerm::factor(double shift) {
+  for (const auto& known : factors_)
+    if (known.version == version_ && std::abs(known.shift - shift) <= shift_tolerance * std::abs(shift))
+      return known.mat.get();
+  if (factors_.size() == factor_capacity) factors_.pop_front();
+  factors_.push_back({shift, version_, factorise(shift)});
+  ++factorisations_;
+  return factors_.back().mat.get();
+}
+
+// LU of shift I - A.
+petsc::MatHandle LinearTerm::factorise(double shift) const {
+  ESPALIER_ASSERT(solver_ != LinearSolver::krylov, "a Krylov linear term has no factorisation");
+  const bool dense = solver_ == LinearSolver::lu_dense;
+  petsc::MatHandle shifted;
+  ESPALIER_CALL(MatConvert(matrix_.get(), dense ? MATSEQDENSE : MATSAME, MAT_INITIAL_MATRIX, shifted.out()));
+  ESPALIER_CALL(MatScale(shifted.get(), -1.0));
+  ESPALIER_CALL(MatShift(shifted.get(), shift));
+  petsc::MatHandle lu;
+  ESPALIER_CALL(MatGetFactor(shifted.get(), MATSOLVERPETSC, MAT_FACTOR_LU, lu.out()));
+  MatFactorInfo info;
+  ESPALIER_CALL(MatFactorInfoInitialize(&info));
+  IS rows = nullptr;
+  IS columns = nullptr;
+  if (!dense) ESPALIER_CALL(MatGetOrdering(shifted.get(), MATORDERINGND, &rows, &columns));
+  ESPALIER_CALL(MatLUFactorSymbolic(lu.get(), shifted.get(), rows, columns, &info));
+  ESPALIER_CALL(MatLUFactorNumeric(lu.get(), shifted.get(), &info));
+  ESPALIER_CALL(ISDestroy(&rows));
+  ESPALIER_CALL(ISDestroy(&columns));
+  MatFactorError error = MAT_FACTOR_NOERROR;
+  ESPALIER_CALL(MatFactorGetError(lu.get(), &error));
+  if (error != MAT_FACTOR_NOERROR)
+    throw NumericalError("the matrix shift I - A of the implicit part is singular for shift " + std::to_string(shift) +
+                             "; change the step size",
+                         __FILE__, __LINE__);
+  return lu;
+}
+
+}  // namespace espalier::model
