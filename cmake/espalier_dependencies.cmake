@@ -40,13 +40,13 @@ find_file(petscconf petscconf.h PATHS ${PETSC_INCLUDE_DIRS} NO_DEFAULT_PATH NO_C
 if(NOT petscconf)
   message(FATAL_ERROR "petscconf.h is missing in ${PETSC_INCLUDE_DIRS}: install PETSc's development files.")
 endif()
-file(STRINGS ${petscconf} petsc_settings REGEX "#define PETSC_(USE_COMPLEX|USE_REAL_DOUBLE|HAVE_HDF5|FUNCTION_NAME_CXX) ")
+file(STRINGS ${petscconf} petsc_settings REGEX "#define PETSC_(USE_COMPLEX|USE_REAL_DOUBLE|HDF5_HAVE_PARALLEL|FUNCTION_NAME_CXX) ")
 if(petsc_settings MATCHES "USE_COMPLEX" OR NOT petsc_settings MATCHES "USE_REAL_DOUBLE")
   message(FATAL_ERROR "PETSc in ${PETSC_PREFIX} has complex or single-precision scalars: "
     "set PETSC_DIR to an installation with real double scalars.")
 endif()
-if(NOT petsc_settings MATCHES "HAVE_HDF5")
-  message(FATAL_ERROR "PETSc in ${PETSC_PREFIX} was built without HDF5: set PETSC_DIR to an installation with it.")
+if(NOT petsc_settings MATCHES "HDF5_HAVE_PARALLEL")
+  message(FATAL_ERROR "PETSc in ${PETSC_PREFIX} was built without parallel HDF5: set PETSC_DIR to an installation with it.")
 endif()
 # A PETSc that was configured for C alone leaves these to whoever includes it from C++.
 set(espalier_petsc_definitions)

@@ -1,10 +1,23 @@
 # How tests start: without MPI launcher on one rank, through it on several, always with one thread per rank and with
 # the BLAS kernels of this processor.
-find_program(ESPALIER_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH)
-find_program(ESPALIER_PYTHON NAMES python3 REQUIRED)
+# Tests of Python tools need a Python with these modules: the first on PATH may be a foreign one without them.
+if(NOT ESPALIER_PYTHON)
+  find_program(python_on_path python3 NO_CACHE)
+  foreach(candidate /usr/bin/python3 ${python_on_path})
+    execute_process(COMMAND ${candidate} -c "import h5py, matplotlib" RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
+    if(status EQUAL 0)
+      set(ESPALIER_PYTHON ${candidate} CACHE FILEPATH "Python with h5py and matplotlib")
+      break()
+    endif()
+  endforeach()
+endif()
+if(NOT ESPALIER_PYTHON)
+  message(WARNING "No python3 can import h5py and matplotlib: tests of the Python tools are left out. "
+    "Install python3-h5py and python3-matplotlib, or set ESPALIER_PYTHON.")
+endif()
 
 set(espalier_test_environment OMP_NUM_THREADS=1 BOOST_TEST_COLOR_OUTPUT=no)
-execute_process(COMMAND ${ESPALIER_PYTHON} ${PROJECT_SOURCE_DIR}/cmake/blas_coretype
+execute_process(COMMAND ${PROJECT_SOURCE_DIR}/cmake/blas_coretype
   OUTPUT_VARIABLE blas_coretype OUTPUT_STRIP_TRAILING_WHITESPACE)
 if(blas_coretype)
   message(STATUS "Tests run with OPENBLAS_CORETYPE=${blas_coretype}")
