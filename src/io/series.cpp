@@ -23,6 +23,13 @@ void check_format(const Hdf5Reader& reader) {
                 std::to_string(format_version) + "; write the file anew");
 }
 
+std::string with_kind(const Attribute& value) {
+  const char* kind = std::holds_alternative<std::int64_t>(value) ? " (integer)"
+                     : std::holds_alternative<double>(value)     ? " (real)"
+                                                                 : " (text)";
+  return describe(value) + kind;
+}
+
 // t_i = t_0 + i h up to the tolerance and the rounding of t_i itself.
 void check_times(const Series& series, const std::string& file) {
   const std::vector<double>& t = series.times;
@@ -110,11 +117,13 @@ std::string settings_difference(const Attributes& found, const Attributes& wante
     const Attribute* other = find(found, name);
     if (other == nullptr)
       differences.push_back(name + ": missing");
+    else if (other->index() != value.index())
+      differences.push_back(name + ": " + with_kind(*other) + " instead of " + with_kind(value));
     else if (*other != value)
       differences.push_back(name + ": " + describe(*other) + " instead of " + describe(value));
   }
   for (const auto& [name, value] : found)
-    if (find(wanted, name) == nullptr) differences.push_back(name + ": " + describe(value) + " instead of none");
+    if (find(wanted, name) == nullptr) differences.push_back(name + ": " + describe(value) + " instead of nothing");
   return core::join(differences);
 }
 
