@@ -27,9 +27,11 @@ void generate_file(const std::string& path, const KuramotoSivashinskySettings& s
   const std::string own = path + "." + std::to_string(::getpid());
   io::Hdf5Writer{own};
   core::Progress progress(comm, "Kuramoto-Sivashinsky data", 100);
+  const double started = MPI_Wtime();
   const io::Series series = generate_kuramoto_sivashinsky(settings, [&](long done, long total) {
-    const long percent = total > 0 ? 100 * done / total : 100;
-    progress.update(percent, "% of the time");
+    // Work that is over at once is not worth a line.
+    if (MPI_Wtime() - started < 1) return;
+    progress.update(100 * done / total, "time " + std::to_string(static_cast<long>(done * settings.step)));
   });
   progress.close();
   io::write_series(own, series, owner == DataFile::cache);
