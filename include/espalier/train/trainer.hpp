@@ -3,6 +3,7 @@
 
 #include <mpi.h>
 
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -10,7 +11,6 @@
 #include <vector>
 
 #include "espalier/core/error.hpp"
-#include "espalier/core/progress.hpp"
 #include "espalier/core/report.hpp"
 #include "espalier/train/batches.hpp"
 #include "espalier/train/objective.hpp"
@@ -84,22 +84,29 @@ class Trainer {
   double validation_error();
 
  private:
-  struct Live;  // state of train()
+  struct Live;  // a run under way
 
   void start(Live& live);
   void resume(Live& live);
   /// False when the run shall stop.
   bool run_epoch(Live& live);
-  bool run_batch(Live& live, std::int64_t batch);
+  bool run_batch(Live& live);
+  Batch local_samples(const Live& live, Range batch) const;
   void finish_epoch(Live& live);
-  void validate(Live& live, HistoryRow& row);
-  void keep_best(Live& live, const HistoryRow& row);
+  void keep_best(Live& live, const HistoryRow& row) const;
+  void add_to_report(const HistoryRow& row);
   void save(Live& live);
   [[noreturn]] void stop(Live& live);
+  TrainResult finish(Live& live);
+
+  double held_out_error();
+  double mean_weight(std::int64_t samples) const;
+  double rate(const Live& live) const;
+  void check_finite(const Live& live, double sum, double norm) const;
   [[noreturn]] void rethrow(const std::exception_ptr& failure, const std::string& where) const;
-  Batch local_samples(const Live& live, std::int64_t batch) const;
-  Totals held_out_totals(std::exception_ptr& failure);
-  RestartState snapshot(const Live& live) const;
+  std::string place(const Live& live) const;
+  std::string run_fingerprint() const;
+  std::string output_file(const char* name) const;
   bool stop_wanted() const;
 
   MPI_Comm comm_;

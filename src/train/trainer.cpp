@@ -1,0 +1,356 @@
+#include "espalier/train/trainer.hpp"
+
+#include <petscsys.h>
+#include <torch/torch.h>
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "espalier/core/log.hpp"
+#include "espalier/core/progress.hpp"
+#include "espalier/core/session.hpp"
+#include "espalier/io/files.hpp"
+
+namespace espalier::train {
+
+namespace {
+
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
+std::string figure(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.4g", value);
+  return text.data();
+}
+
+TrainerOptions completed(TrainerOptions options) {
+  if (options.schedule.horizon == 0) options.schedule.horizon = std::max(1, options.epochs);
+  if (!options.stop_requested) options.stop_requested = core::InterruptGuard::interrupted;
+  return options;
+}
+
+// Adds what was done since `before` to the record of the unfinished epoch.
+void add_work(RestartState& state, const Counters& before, const Counters& now, double seconds) {
+  const Counters work = now - before;
+  state.partial.seconds += seconds;
+  state.partial.nfe_forward += work.nfe_forward;
+  state.partial.nfe_adjoint += work.nfe_adjoint;
+  state.partial.ksp_its_forward += work.ksp_its_forward;
+  state.partial.ksp_its_adjoint += work.ksp_its_adjoint;
+  state.partial_extra["jvp_forward"] += static_cast<double>(work.jvp_forward);
+}
+
+}  // namespace
+
+struct Trainer::Live {
+  Live(MPI_Comm comm, long total) : progress(comm, "Training", total) {}
+
+  RestartState state;               // without the tensors that save() adds
+  std::vector<std::int64_t> order;  // of the samples in this epoch
+  core::Progress progress;
+  double validation = not_a_number;  // the last one known
+  int saved_epoch = -1;              // of the restart file
+  int best_written = -1;             // epoch of the model in the file
+};
+
+Trainer::Trainer(MPI_Comm comm, Objective& objective, const WindowDataset& train, const WindowDataset& held_out,
+                 TrainerOptions options, core::RunReport& report, std::string output_dir,
+                 const std::string& fingerprint)
+    : comm_(comm),
+      objective_(objective),
+      train_(train),
+      held_out_(held_out),
+      options_(completed(std::move(options))),
+      report_(report),
+      output_dir_(std::move(output_dir)),
+      fingerprint_(fingerprint),
+      plan_(train.size(), options_.batch_size, options_.drop_last),
+      reduction_(comm, objective.parameters()),
+      optimiser_(objective.parameters(), options_.optimiser),
+      schedule_(options_.schedule),
+      symmetry_(make_symmetry(options_.augment, train.dof())) {
+  MPI_Comm_rank(comm, &rank_);
+  MPI_Comm_size(comm, &size_);
+  ESPALIER_REQUIRE(plan_.count() > 0, std::to_string(train.size()) + " training samples give no full batch of " +
+                                          std::to_string(options_.batch_size) +
+                                          ": choose a smaller -train_batch_size, or -train_drop_last false");
+  const bool same_shape = held_out.dof() == train.dof() && held_out.intervals() == train.intervals();
+  ESPALIER_REQUIRE(held_out.size() == 0 || same_shape, "held-out samples must have the shape of the training samples");
+  if (!output_dir_.empty())
+    core::agree(comm, [&] {
+      if (rank_ == 0) io::make_folder(output_dir_);
+    });
+}
+
+// --- the course of a run --------------------------------------------------------------------------------------------
+
+TrainResult Trainer::train() {
+  const core::InterruptGuard guard;
+  started_ = MPI_Wtime();
+  Live live(comm_, static_cast<long>(options_.epochs) * plan_.count());
+  start(live);
+  while (live.state.epoch < options_.epochs) {
+    // Also before the first batch: the signal may have come during validation.
+    if (core::any_rank(comm_, stop_wanted()) || !run_epoch(live)) stop(live);
+    finish_epoch(live);
+  }
+  return finish(live);
+}
+
+void Trainer::start(Live& live) {
+  report_.set_seed(static_cast<long>(options_.seed));
+  live.state.best.validation = std::numeric_limits<double>::infinity();
+  if (!options_.resume.empty()) resume(live);
+  // Ranks that drew different initial values would never agree again.
+  reduction_.broadcast_parameters();
+}
+
+void Trainer::resume(Live& live) {
+  live.state = read_restart(comm_, options_.resume, run_fingerprint());
+  RestartState& state = live.state;
+  auto& parameters = objective_.parameters();
+  const bool fits = state.parameters.numel() == parameters.count() &&
+                    state.parameters.scalar_type() == parameters.values().scalar_type();
+  ESPALIER_REQUIRE(
+      fits, "-train_resume " + options_.resume + ": the file holds " + std::to_string(state.parameters.numel()) +
+                " parameters of type " + c10::toString(state.parameters.scalar_type()) + ", the network has " +
+                std::to_string(parameters.count()) + " of type " + c10::toString(parameters.values().scalar_type()));
+  ESPALIER_REQUIRE(state.batch >= 0 && state.batch <= plan_.count(),
+                   "-train_resume " + options_.resume + ": the file stands at a batch that this run does not have");
+  parameters.values().copy_(state.parameters);
+  parameters.mark_changed();
+  optimiser_.restore(state.optimiser);
+  schedule_.restore(state.schedule);
+  if (!state.history.empty()) live.validation = state.history.back().record.validation;
+  for (Companion* companion : companions_) companion->restore(state);
+  for (const HistoryRow& row : state.history) add_to_report(row);
+  ESPALIER_CALL(PetscPrintf(comm_, "resumed from %s after %d epochs and %ld batches\n", options_.resume.c_str(),
+                            state.epoch, static_cast<long>(state.batch)));
+}
+
+bool Trainer::run_epoch(Live& live) {
+  const core::StageScope stage("Training");
+  const double clock = MPI_Wtime();
+  const Counters before = objective_.counters();
+  live.order = epoch_order(train_.size(), options_.seed, static_cast<std::uint64_t>(live.state.epoch));
+  bool proceed = true;
+  while (proceed && live.state.batch < plan_.count()) proceed = run_batch(live);
+  add_work(live.state, before, objective_.counters(), MPI_Wtime() - clock);
+  return proceed;
+}
+
+bool Trainer::run_batch(Live& live) {
+  const Range batch = plan_.batch(live.state.batch);
+  auto& parameters = objective_.parameters();
+  double local_sum = 0;
+  std::exception_ptr failure;
+  try {
+    const Batch samples = local_samples(live, batch);
+    parameters.zero_gradient();
+    local_sum = objective_.sum_and_gradient(samples.u0, samples.targets, mean_weight(batch.count));
+  } catch (...) {  // told to the other ranks, which wait in the reduction
+    failure = std::current_exception();
+  }
+  const Totals totals = reduction_.gradient_and_sum(local_sum, stop_wanted(), failure != nullptr);
+  if (totals.failed) rethrow(failure, place(live));
+  const double norm = gradient_norm(parameters);
+  check_finite(live, totals.sum, norm);
+  if (options_.clip > 0) clip_gradient(parameters, norm, options_.clip);
+  const double lr = rate(live);
+  optimiser_.step(lr);
+  live.state.partial.loss += totals.sum;
+  ++live.state.batch;
+  live.progress.update(static_cast<long>(live.state.epoch) * plan_.count() + live.state.batch,
+                       "loss " + figure(totals.sum * mean_weight(batch.count)) + "  validation " +
+                           figure(live.validation) + "  lr " + figure(lr));
+  return !totals.stop;
+}
+
+Batch Trainer::local_samples(const Live& live, Range batch) const {
+  const core::EventScope event(core::Event::data);
+  const Range own = rank_slice(batch, rank_, size_);
+  Batch samples = train_.gather({live.order.data() + own.first, static_cast<std::size_t>(own.count)});
+  if (symmetry_)
+    symmetry_->apply(samples, SampleRandom(options_.seed, static_cast<std::uint64_t>(live.state.epoch), own.first));
+  return samples;
+}
+
+void Trainer::finish_epoch(Live& live) {
+  RestartState& state = live.state;
+  HistoryRow row{state.partial, state.partial_extra};
+  row.record.epoch = ++state.epoch;
+  row.record.loss = state.partial.loss * mean_weight(plan_.samples_used());
+  state.batch = 0;
+  state.partial = {};
+  state.partial_extra.clear();
+  schedule_.epoch_done(row.record.loss);
+  const bool last = state.epoch == options_.epochs;
+  const auto due = [&](int every) { return last || (every > 0 && state.epoch % every == 0); };
+  row.record.validation = due(options_.validate_every) ? validation_error() : not_a_number;
+  if (!std::isnan(row.record.validation)) live.validation = row.record.validation;
+  for (Companion* companion : companions_) companion->epoch_done(row);
+  keep_best(live, row);
+  add_to_report(row);
+  state.history.push_back(std::move(row));
+  reduction_.check_replicas();
+  if (due(options_.restart_every)) save(live);
+}
+
+TrainResult Trainer::finish(Live& live) {
+  live.progress.close();
+  if (live.saved_epoch != live.state.epoch) save(live);
+  double bytes = objective_.checkpoint_bytes();
+  MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_DOUBLE, MPI_MAX, comm_);
+  report_.set_checkpoint_bytes(bytes);
+  TrainResult result;
+  result.epochs = live.state.epoch;
+  result.best = live.state.best;
+  result.loss = live.state.history.empty() ? not_a_number : live.state.history.back().record.loss;
+  result.validation = live.state.history.empty() ? not_a_number : live.state.history.back().record.validation;
+  if (!output_dir_.empty()) {
+    result.restart_file = output_file("restart.h5");
+    if (live.state.best.parameters.defined()) result.best_file = output_file("best.h5");
+  }
+  if (live.state.history.empty()) return result;
+  report_.metric("loss", result.loss);
+  if (!std::isnan(result.validation)) report_.metric("validation", result.validation);
+  report_.metric("best_validation", result.best.validation);
+  report_.metric("best_epoch", result.best.epoch);
+  ESPALIER_CALL(PetscPrintf(comm_, "trained %d epochs: loss %.6g, validation %.6g, best %.6g after epoch %d\n",
+                            result.epochs, result.loss, result.validation, result.best.validation, result.best.epoch));
+  return result;
+}
+
+// --- validation -----------------------------------------------------------------------------------------------------
+
+double Trainer::validation_error() {
+  const core::StageScope stage("Validation");
+  const double error = own_validation_ ? own_validation_() : held_out_error();
+  const bool expected = own_validation_ || held_out_.size() > 0;
+  if (expected && !std::isfinite(error))
+    throw NumericalError("the error on held-out samples is not finite (" + figure(error) +
+                             "): use a smaller time step or a smaller -train_lr",
+                         __FILE__, __LINE__);
+  return error;
+}
+
+double Trainer::held_out_error() {
+  if (held_out_.size() == 0) return not_a_number;
+  double local_sum = 0;
+  std::exception_ptr failure;
+  // Chunks of a batch: the objective's solvers then have the sizes that they know.
+  const BatchPlan chunks(held_out_.size(), options_.batch_size, false);
+  for (std::int64_t b = 0; b < chunks.count(); ++b) {
+    const Range own = rank_slice(chunks.batch(b), rank_, size_);
+    try {
+      const Batch samples = held_out_.gather_range(own.first, own.count);
+      local_sum += objective_.sum(samples.u0, samples.targets);
+    } catch (...) {  // the other ranks' objectives may be waiting for the next chunk
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  const Totals totals = reduction_.sum(local_sum, false, failure != nullptr);
+  if (totals.failed) rethrow(failure, "validation");
+  return totals.sum * mean_weight(held_out_.size());
+}
+
+// --- best model, report, files --------------------------------------------------------------------------------------
+
+void Trainer::keep_best(Live& live, const HistoryRow& row) const {
+  const bool held_out = own_validation_ || held_out_.size() > 0;
+  const double value = held_out ? row.record.validation : row.record.loss;
+  if (!(value < live.state.best.validation)) return;
+  live.state.best = {objective_.parameters().values().clone(), row.record.epoch, value};
+}
+
+void Trainer::add_to_report(const HistoryRow& row) { report_.add_epoch(row.record, nlohmann::json(row.extra)); }
+
+void Trainer::save(Live& live) {
+  if (output_dir_.empty()) return;
+  RestartState state = live.state;
+  state.seed = options_.seed;
+  state.parameters = objective_.parameters().values();
+  state.optimiser = optimiser_.state();
+  state.schedule = schedule_.state();
+  for (const Companion* companion : companions_) companion->save(state);
+  write_restart(comm_, output_file("restart.h5"), run_fingerprint(), state);
+  live.saved_epoch = state.epoch;
+  if (!state.best.parameters.defined() || state.best.epoch == live.best_written) return;
+  write_model(comm_, output_file("best.h5"), fingerprint_, state.best);
+  live.best_written = state.best.epoch;
+}
+
+void Trainer::stop(Live& live) {
+  live.progress.close();
+  save(live);
+  const std::string advice = output_dir_.empty()
+                                 ? "nothing was saved, because there is no output folder"
+                                 : "continue with the same options and -train_resume " + output_file("restart.h5");
+  throw Interrupted("interrupted after " + std::to_string(live.state.epoch) + " epochs and " +
+                        std::to_string(live.state.batch) + " of " + std::to_string(plan_.count()) + " batches; " +
+                        advice,
+                    __FILE__, __LINE__);
+}
+
+// --- small things ---------------------------------------------------------------------------------------------------
+
+double Trainer::mean_weight(std::int64_t samples) const {
+  // 1 / (B intervals dof)
+  return 1.0 / static_cast<double>(samples * train_.intervals() * train_.dof());
+}
+
+double Trainer::rate(const Live& live) const {
+  return options_.lr * schedule_.factor(live.state.epoch, live.state.batch, plan_.count());
+}
+
+bool Trainer::stop_wanted() const {
+  return options_.stop_requested() || (options_.minutes > 0 && MPI_Wtime() - started_ > 60 * options_.minutes);
+}
+
+std::string Trainer::place(const Live& live) const {
+  return "epoch " + std::to_string(live.state.epoch + 1) + ", batch " + std::to_string(live.state.batch + 1) + " of " +
+         std::to_string(plan_.count());
+}
+
+void Trainer::check_finite(const Live& live, double sum, double norm) const {
+  if (std::isfinite(sum) && std::isfinite(norm)) return;
+  throw NumericalError(std::string(std::isfinite(sum) ? "the gradient" : "the loss") + " is not finite in " +
+                           place(live) + ": use a smaller time step or a smaller -train_lr (here " +
+                           figure(rate(live)) + ")",
+                       __FILE__, __LINE__);
+}
+
+void Trainer::rethrow(const std::exception_ptr& failure, const std::string& where) const {
+  std::string text;
+  try {
+    core::agree(comm_, [&] {
+      if (failure) std::rethrow_exception(failure);
+    });
+  } catch (const std::exception& agreed) {
+    text = agreed.what();
+  }
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const NumericalError&) {  // gets the place, below; failures of other kinds stay what they are
+  }
+  throw NumericalError("in " + where + ": " + text, __FILE__, __LINE__);
+}
+
+std::string Trainer::run_fingerprint() const {
+  // What decides the sequence of batches, beside what the caller says about the model.
+  const auto entry = [](const char* name, auto value) {
+    return std::string("; ") + name + "=" + std::to_string(value);
+  };
+  return fingerprint_ + "; optimizer=" + options_.optimiser.name + "; augment=" + options_.augment +
+         entry("seed", options_.seed) + entry("batch_size", options_.batch_size) +
+         "; drop_last=" + (options_.drop_last ? "true" : "false") + entry("training samples", train_.size()) +
+         entry("intervals", train_.intervals()) + entry("dof", train_.dof());
+}
+
+std::string Trainer::output_file(const char* name) const { return output_dir_ + "/" + name; }
+
+}  // namespace espalier::train
