@@ -21,19 +21,19 @@ namespace espalier::core {
 
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 constexpr double write_interval_seconds = 5;
 
 // JSON has no infinities and no NaN: say them in words rather than as null.
-json figure(double value) {
+Json figure(double value) {
   if (std::isfinite(value)) return value;
   if (std::isnan(value)) return "nan";
   return value > 0 ? "inf" : "-inf";
 }
 
-json versions() {
-  json list;
+Json versions() {
+  Json list;
   list["espalier"] = ESPALIER_VERSION;
   list["petsc"] = std::to_string(PETSC_VERSION_MAJOR) + "." + std::to_string(PETSC_VERSION_MINOR) + "." +
                   std::to_string(PETSC_VERSION_SUBMINOR);
@@ -53,26 +53,26 @@ double peak_rss_mb() {
 }  // namespace
 
 RunReport::RunReport(MPI_Comm comm, const std::string& app, int threads)
-    : json_(std::make_unique<json>()), comm_(comm), started_(MPI_Wtime()) {
+    : json_(std::make_unique<nlohmann::json>()), comm_(comm), started_(MPI_Wtime()) {
   int size = 1;
   MPI_Comm_rank(comm, &rank_);
   MPI_Comm_size(comm, &size);
   read_options(comm, "Run report",
                [&](OptionReader& o) { path_ = o.text("-report", "JSON file for the figures of this run", ""); });
   const Blas blas = inspect_blas();
-  json& j = *json_;
+  nlohmann::json& j = *json_;
   j["status"] = "did not finish";
   j["app"] = app;
   j["versions"] = versions();
-  j["options"] = json::object();
+  j["options"] = nlohmann::json::object();
   for (const auto& [name, value] : given_options()) j["options"][name.substr(1)] = value;
   j["ranks"] = size;
   j["threads"] = threads;
   j["blas"] = {{"library", blas.library}, {"kernel", blas.kernel}, {"threads", threads}};
   j["seed"] = nullptr;
   j["method"] = nullptr;
-  j["epochs"] = json::array();
-  j["metrics"] = json::object();
+  j["epochs"] = nlohmann::json::array();
+  j["metrics"] = nlohmann::json::object();
   j["peak_rss_mb"] = peak_rss_mb();
   j["checkpoint_bytes"] = 0;
   j["seconds_total"] = 0;
@@ -86,7 +86,7 @@ void RunReport::set_method(const std::string& method) { (*json_)["method"] = met
 void RunReport::metric(const std::string& name, double value) { (*json_)["metrics"][name] = figure(value); }
 void RunReport::set_checkpoint_bytes(double bytes) { (*json_)["checkpoint_bytes"] = bytes; }
 
-void RunReport::set(const std::string& key, const json& value) {
+void RunReport::set(const std::string& key, const nlohmann::json& value) {
   static const std::set<std::string> contract = {"status",  "app",         "versions", "options", "ranks",   "threads",
                                                  "blas",    "seed",        "method",   "epochs",  "metrics", "peak_rss_mb",
                                                  "checkpoint_bytes", "seconds_total"};
@@ -94,10 +94,10 @@ void RunReport::set(const std::string& key, const json& value) {
   (*json_)[key] = value;
 }
 
-void RunReport::add_epoch(const EpochRecord& record) { add_epoch(record, json::object()); }
+void RunReport::add_epoch(const EpochRecord& record) { add_epoch(record, nlohmann::json::object()); }
 
-void RunReport::add_epoch(const EpochRecord& record, const json& extra) {
-  json row = extra;
+void RunReport::add_epoch(const EpochRecord& record, const nlohmann::json& extra) {
+  nlohmann::json row = extra;
   row["epoch"] = record.epoch;
   row["loss"] = figure(record.loss);
   row["validation"] = figure(record.validation);
@@ -125,7 +125,7 @@ void RunReport::write(bool force) {
   (*json_)["seconds_total"] = now - started_;
   const std::string aside = path_ + ".part";
   std::ofstream file(aside);
-  file << json_->dump(1, ' ', false, json::error_handler_t::replace) << '\n';
+  file << json_->dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
   file.close();
   ESPALIER_REQUIRE(file.good() && std::rename(aside.c_str(), path_.c_str()) == 0,
                    "-report " + path_ + ": cannot be written; name a file in an existing, writable folder");

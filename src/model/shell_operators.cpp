@@ -39,14 +39,10 @@ using VoidFunction = void (*)();
 }  // namespace
 
 std::shared_ptr<Linearization> LinearizationMemo::at(Term& term, double t, Vec u) {
-  PetscObjectId id = 0;
-  PetscObjectState state = 0;
-  ESPALIER_CALL(PetscObjectGetId(reinterpret_cast<PetscObject>(u), &id));
-  ESPALIER_CALL(PetscObjectStateGet(reinterpret_cast<PetscObject>(u), &state));
-  if (!last_ || t != t_ || id != id_ || state != state_) {
+  const petsc::ObjectState state = petsc::state_of(reinterpret_cast<PetscObject>(u));
+  if (!last_ || t != t_ || !(state == state_)) {
     last_ = term.linearize(t, u);
     t_ = t;
-    id_ = id;
     state_ = state;
   }
   return last_;
@@ -69,7 +65,7 @@ void JacobianOperator::set(std::shared_ptr<Linearization> linearization, double 
   shift_ = shift;
   scale_ = scale;
   last_linearization_ = nullptr;
-  ESPALIER_CALL(PetscObjectStateIncrease(reinterpret_cast<PetscObject>(mat())));
+  petsc::increase_state(reinterpret_cast<PetscObject>(mat()));
 }
 
 // y = shift v + scale J v.
@@ -83,16 +79,12 @@ void JacobianOperator::multiply_transpose(Vec w, Vec u_bar) {
   linearization_->vjp(w, u_bar);
   if (shift_ != 0 || scale_ != 1) ESPALIER_CALL(VecAXPBY(u_bar, shift_, scale_, w));
   last_linearization_ = linearization_.get();
-  ESPALIER_CALL(PetscObjectGetId(reinterpret_cast<PetscObject>(w), &last_id_));
-  ESPALIER_CALL(PetscObjectStateGet(reinterpret_cast<PetscObject>(w), &last_state_));
+  last_cotangent_ = petsc::state_of(reinterpret_cast<PetscObject>(w));
 }
 
 bool JacobianOperator::last_product_was(const Linearization& linearization, Vec w) const {
-  PetscObjectId id = 0;
-  PetscObjectState state = 0;
-  ESPALIER_CALL(PetscObjectGetId(reinterpret_cast<PetscObject>(w), &id));
-  ESPALIER_CALL(PetscObjectStateGet(reinterpret_cast<PetscObject>(w), &state));
-  return last_linearization_ == &linearization && id == last_id_ && state == last_state_;
+  return last_linearization_ == &linearization &&
+         petsc::state_of(reinterpret_cast<PetscObject>(w)) == last_cotangent_;
 }
 
 ParameterOperator::ParameterOperator(Vec state, PetscInt local_parameters, const JacobianOperator* jacobian,

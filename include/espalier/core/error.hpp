@@ -62,6 +62,11 @@ namespace core {
 /// Turns a non-zero code into an exception: the one kept by guard() if there is one, else PetscFailure.
 [[noreturn]] void throw_petsc_failure(PetscErrorCode code, const char* call, const char* file, int line);
 
+/// Throws if `code` is not zero.
+inline void check(PetscErrorCode code, const char* call, const char* file, int line) {
+  if (PetscUnlikely(code != PETSC_SUCCESS)) throw_petsc_failure(code, call, file, line);
+}
+
 /// Keeps the exception in flight for the C++ side of the PETSc call and returns an error code. Never throws.
 PetscErrorCode keep_current_exception() noexcept;
 
@@ -93,12 +98,7 @@ PetscErrorCode guard(Body&& body) noexcept {
 }  // namespace espalier
 
 /// Calls PETSc (or MPI-free C code with PETSc codes) and throws if the code is not zero.
-#define ESPALIER_CALL(...)                                                                            \
-  do {                                                                                                \
-    const PetscErrorCode espalier_code_ = (__VA_ARGS__);                                              \
-    if (PetscUnlikely(espalier_code_ != PETSC_SUCCESS))                                               \
-      ::espalier::core::throw_petsc_failure(espalier_code_, #__VA_ARGS__, __FILE__, __LINE__);        \
-  } while (false)
+#define ESPALIER_CALL(...) ::espalier::core::check((__VA_ARGS__), #__VA_ARGS__, __FILE__, __LINE__)
 
 /// Checks the user's side, in release builds too; `message` says what is wrong and what to change.
 #define ESPALIER_REQUIRE(condition, message)                                     \

@@ -8,6 +8,7 @@
 
 #include "espalier/model/term.hpp"
 #include "espalier/petsc/handle.hpp"
+#include "espalier/petsc/object_state.hpp"
 
 namespace espalier::model {
 
@@ -20,8 +21,7 @@ class LinearizationMemo {
  private:
   std::shared_ptr<Linearization> last_;
   double t_ = 0;
-  PetscObjectId id_ = 0;
-  PetscObjectState state_ = 0;
+  petsc::ObjectState state_;
 };
 
 /// The matrix shift I + scale J of a term at its current linearisation, as a MATSHELL with MatMult and
@@ -47,8 +47,7 @@ class JacobianOperator {
   std::shared_ptr<Linearization> linearization_;
   double shift_ = 0;
   double scale_ = 1;
-  PetscObjectId last_id_ = 0;
-  PetscObjectState last_state_ = 0;
+  petsc::ObjectState last_cotangent_;
   const Linearization* last_linearization_ = nullptr;
 };
 

@@ -1,0 +1,26 @@
+// What a trained model is worth: errors of one window, long rollouts from unseen states, energy spectrum.
+#pragma once
+
+#include <torch/types.h>
+
+#include "espalier/core/report.hpp"
+#include "espalier/train/integrator_objective.hpp"
+#include "espalier/train/windows.hpp"
+#include "model.hpp"
+
+namespace ks {
+
+/// Mean squared error of the model over all windows, in batches of `batch`. Collective.
+double window_error(MPI_Comm comm, espalier::train::IntegratorObjective& objective,
+                    const espalier::train::WindowDataset& windows, std::int64_t batch);
+
+/// Mean squared error of the prediction that nothing changes.
+double persistence_error(const espalier::train::WindowDataset& windows);
+
+/// Rolls the model out from unseen states of `held_out` [T, dof], puts bounds, spectrum error and valid time into the
+/// report, and writes rollout.h5 and rollout.xdmf to the output folder. Collective.
+void evaluate_rollout(MPI_Comm comm, espalier::train::IntegratorObjective& objective, const Settings& settings,
+                      const espalier::io::Series& series, const at::Tensor& held_out, const std::string& method,
+                      espalier::core::RunReport& report);
+
+}  // namespace ks

@@ -1,0 +1,17 @@
+// -grad_check: evidence for the gradient of the experiment as it is configured.
+#pragma once
+
+#include "espalier/core/report.hpp"
+#include "espalier/train/windows.hpp"
+#include "model.hpp"
+
+namespace ks {
+
+/// Dot-product tests of both terms and Taylor tests of the objective (parameters and initial state) on a few windows;
+/// a float network is compared with a double network of the same parameters. Prints what was measured and throws
+/// NumericalError when something is off. Collective.
+void check_gradient(MPI_Comm comm, const Settings& settings, espalier::nn::MlpSettings network,
+                    const espalier::ts::IntegratorSettings& integrator, double interval,
+                    const espalier::train::WindowDataset& windows, espalier::core::RunReport& report);
+
+}  // namespace ks

@@ -1,0 +1,132 @@
+// Semi-implicit neural ODE for the Kuramoto-Sivashinsky equation (Zhang, Liu & Maulik 2024, section 5.2).
+#include <torch/torch.h>
+
+#include <cmath>
+#include <string>
+
+#include "espalier/core/error.hpp"
+#include "espalier/core/options.hpp"
+#include "espalier/core/session.hpp"
+#include "espalier/train/trainer.hpp"
+#include "evaluation.hpp"
+#include "gradient_check.hpp"
+#include "model.hpp"
+
+using namespace espalier;
+
+namespace {
+
+const core::Program program = {
+    "ks",
+    "Learns the Kuramoto-Sivashinsky equation with a semi-implicit neural ODE.\n\n"
+    "    u_t = -u u_x - u_xx - u_xxxx,   x in [0, L), periodic, L = 22, all dimensionless\n\n"
+    "A network stands for -u u_x and is integrated explicitly; -u_xx - u_xxxx is a fixed 5-point difference operator\n"
+    "and is integrated implicitly. The loss is the mean squared error over windows of a reference trajectory; its\n"
+    "gradient is the exact discrete adjoint of the steps taken.\n"
+    "(H. Zhang, Y. Liu, R. Maulik, Semi-Implicit Neural Ordinary Differential Equations, 2024, section 5.2.)\n"};
+
+/// Everything that the options decide.
+struct Experiment {
+  ks::Settings settings;
+  nn::MlpSettings network;
+  ts::IntegratorSettings integrator;
+  train::TrainerOptions training;
+};
+
+Experiment read_experiment(MPI_Comm comm) {
+  Experiment e;
+  e.settings = ks::Settings::from_options(comm);
+  e.network = ks::network_settings(e.settings, comm);
+  e.integrator.step = 0.2;
+  e.integrator.read(comm);
+  e.integrator.dump_directory = e.settings.output;
+  train::TrainerOptions defaults;
+  defaults.lr = 5e-3;
+  e.training = train::TrainerOptions::from_options(comm, defaults);
+  double window = 0;
+  core::read_options(comm, "Training window", [&](core::OptionReader& o) {
+    window = o.real("-ks_window", "length of a window in time units; 0: -train_window intervals", 0, 0);
+  });
+  if (window > 0) {
+    const double intervals = window / e.settings.interval;
+    ESPALIER_REQUIRE(std::abs(intervals - std::round(intervals)) < 1e-9 && intervals > 0.5,
+                     "-ks_window " + std::to_string(window) + ": must be a multiple of the data interval -ks_interval " +
+                         std::to_string(e.settings.interval));
+    e.training.window = static_cast<int>(std::lround(intervals));
+  }
+  core::reject_unknown_options(
+      {"-ks_", "-train_", "-network_", "-data_", "-rollout_", "-grad_", "-linear_", "-output", "-method", "-report"});
+  return e;
+}
+
+/// What a restart file must agree with.
+std::string fingerprint(const Experiment& e, const nn::Network& network, const io::Series& series) {
+  return "network=" + network.fingerprint() + ";method=" + e.integrator.method +
+         ";step=" + std::to_string(e.integrator.step) + ";data=" + series.name + " " + std::to_string(series.dof) +
+         " points, " + std::to_string(series.count()) + " states";
+}
+
+void print_errors(MPI_Comm comm, double training, double held_out, double persistence) {
+  ESPALIER_CALL(PetscPrintf(comm,
+                            "mean squared error of one window: training %.3e, held-out %.3e "
+                            "(prediction that nothing changes: %.3e)\n",
+                            training, held_out, persistence));
+}
+
+void run_experiment(core::Session& session) {
+  const MPI_Comm comm = session.comm();
+  core::RunReport& report = session.report();
+  Experiment e = read_experiment(comm);
+  if (session.help_requested()) return;
+  report.set_seed(static_cast<long>(e.training.seed));
+  report.set_method(e.integrator.method);
+  ks::prepare_output(comm, e.settings.output);
+
+  // Reference trajectory; the first part trains, the rest is never seen.
+  const io::Series series = ks::reference_series(e.settings, comm);
+  const at::Tensor states =
+      torch::from_blob(const_cast<double*>(series.states.data()),
+                       {static_cast<std::int64_t>(series.count()), static_cast<std::int64_t>(series.dof)}, torch::kDouble);
+  const auto [seen, unseen] = train::split_states(states, e.training.fraction);
+  const train::WindowDataset train_windows(seen, e.training.window);
+  const train::WindowDataset held_out_windows(unseen, e.training.window);
+
+  if (e.settings.grad_check) {
+    ks::check_gradient(comm, e.settings, e.network, e.integrator, series.interval(), train_windows, report);
+    return;
+  }
+
+  // u_t = G(u; theta) + A u.
+  const ks::Model model = ks::make_model(e.settings, e.network);
+  train::IntegratorObjective objective(comm, model.system(), model.advection, e.integrator, series.interval());
+  const nn::Network& network = model.advection->network();
+  ESPALIER_CALL(PetscPrintf(comm, "ks: %s, %lld parameters, method %s, %lld training and %lld held-out windows\n",
+                            network.fingerprint().c_str(), static_cast<long long>(objective.parameters().count()),
+                            e.integrator.method.c_str(), static_cast<long long>(train_windows.size()),
+                            static_cast<long long>(held_out_windows.size())));
+
+  train::Trainer trainer(comm, objective, train_windows, held_out_windows, e.training, report, e.settings.output,
+                         fingerprint(e, network, series));
+  const train::TrainResult result = trainer.train();
+
+  // The best model on the held-out windows is the one that is evaluated.
+  if (result.best.parameters.defined()) {
+    const torch::NoGradGuard no_grad;
+    objective.parameters().values().copy_(result.best.parameters);
+    objective.parameters().mark_changed();
+  }
+  const double training_error = ks::window_error(comm, objective, train_windows, e.training.batch_size);
+  const double held_out_error = ks::window_error(comm, objective, held_out_windows, e.training.batch_size);
+  const double persistence = ks::persistence_error(held_out_windows);
+  report.metric("training_error", training_error);
+  report.metric("held_out_error", held_out_error);
+  report.metric("persistence_error", persistence);
+  report.metric("parameters", static_cast<double>(objective.parameters().count()));
+  report.set_checkpoint_bytes(objective.checkpoint_bytes());
+  print_errors(comm, training_error, held_out_error, persistence);
+  ks::evaluate_rollout(comm, objective, e.settings, series, unseen, e.integrator.method, report);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return core::run(argc, argv, program, run_experiment); }

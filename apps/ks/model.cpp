@@ -1,0 +1,126 @@
+#include "model.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "espalier/core/error.hpp"
+#include "espalier/core/log.hpp"
+#include "espalier/core/options.hpp"
+#include "espalier/core/session.hpp"
+#include "espalier/data/kuramoto_sivashinsky.hpp"
+#include "espalier/io/files.hpp"
+
+namespace ks {
+
+using namespace espalier;
+
+Settings Settings::from_options(MPI_Comm comm) {
+  Settings s;
+  core::read_options(comm, "Kuramoto-Sivashinsky experiment", [&](core::OptionReader& o) {
+    s.points = o.integer("-ks_points", "grid points N", static_cast<PetscInt>(s.points), 8, 65536);
+    s.length = o.positive("-ks_length", "period L", s.length);
+    s.states = o.integer("-ks_states", "states of the reference series", static_cast<PetscInt>(s.states), 10);
+    s.interval = o.positive("-ks_interval", "time between two states", s.interval);
+    s.transient = o.real("-ks_transient", "time discarded before the first state", s.transient, 0);
+    s.data_seed = o.integer("-data_seed", "0: the paper's initial state; else perturbed", 0, 0);
+    s.data_file = o.text("-data_file", "your own series (schema: espalier/io/series.hpp); empty: generated reference data", "");
+    s.data_dir = o.text("-data_dir", "folder where generated reference data is cached", s.data_dir);
+    s.output = o.text("-output", "folder for restart files, rollout.h5 and figures; empty: nothing is written", "");
+    s.linear_solver = static_cast<model::LinearSolver>(o.choice(
+        "-linear_solver", "solves with shift I - A for the whole batch", model::linear_solver_names(), 0));
+    s.network_keep_mb =
+        o.real("-network_keep_mb", "memory for network evaluations kept from forward run to adjoint (MB)", 1024, 0);
+    s.rollout_time = o.real("-rollout_time", "length of the rollouts from unseen states; 0: none", s.rollout_time, 0);
+    s.rollout_samples = o.integer("-rollout_samples", "rollouts, for the energy spectrum", 16, 1);
+    s.grad_check = o.flag("-grad_check", "check the gradient on a few windows instead of training", false);
+  });
+  return s;
+}
+
+void prepare_output(MPI_Comm comm, const std::string& folder) {
+  if (folder.empty()) return;
+  core::agree(comm, [&] {
+    int rank = 0;
+    MPI_Comm_rank(comm, &rank);
+    if (rank != 0) return;
+    io::make_folder(folder);
+    const std::string probe = folder + "/.writable";
+    io::write_text(probe, "");
+    std::remove(probe.c_str());
+  });
+}
+
+namespace {
+
+io::Series own_series(const Settings& s, MPI_Comm comm) {
+  io::Series series;
+  core::agree(comm, [&] {
+    series = io::read_series(s.data_file);
+    ESPALIER_REQUIRE(series.dof == static_cast<std::size_t>(s.points),
+                     "-data_file " + s.data_file + ": its states have " + std::to_string(series.dof) +
+                         " points but -ks_points is " + std::to_string(s.points) + "; make them agree");
+    ESPALIER_REQUIRE(std::abs(series.interval() - s.interval) <= 1e-9 * s.interval,
+                     "-data_file " + s.data_file + ": its states are " + std::to_string(series.interval()) +
+                         " apart but -ks_interval is " + std::to_string(s.interval) + "; make them agree");
+  });
+  return series;
+}
+
+}  // namespace
+
+io::Series reference_series(const Settings& s, MPI_Comm comm) {
+  const core::StageScope stage("Data");
+  const core::EventScope event(core::Event::data);
+  data::KuramotoSivashinskySettings generator;
+  generator.points = static_cast<std::size_t>(s.points);
+  generator.length = s.length;
+  generator.count = static_cast<std::size_t>(s.states);
+  generator.interval = s.interval;
+  generator.transient = s.transient;
+  generator.seed = s.data_seed;
+  if (!s.data_file.empty()) return own_series(s, comm);
+  const std::string name = "ks_" + std::to_string(s.points) + "_" + std::to_string(s.states) + "_seed" +
+                           std::to_string(s.data_seed) + ".h5";
+  return data::cached_series(s.data_dir + "/" + name, generator, comm);
+}
+
+namespace {
+
+// A = -d_xx - d_xxxx, centred on 5 points, h = L/N, periodic (Zhang, Liu & Maulik 2024, section 5.2):
+//   [-1/h^4, 4/h^4 - 1/h^2, -6/h^4 + 2/h^2, 4/h^4 - 1/h^2, -1/h^4].
+petsc::MatHandle five_point_operator(long points, double length) {
+  const double h = length / static_cast<double>(points);
+  const double h2 = h * h;
+  const double h4 = h2 * h2;
+  const std::array<double, 5> filter = {-1 / h4, 4 / h4 - 1 / h2, -6 / h4 + 2 / h2, 4 / h4 - 1 / h2, -1 / h4};
+  const auto n = static_cast<PetscInt>(points);
+  petsc::MatHandle a;
+  ESPALIER_CALL(MatCreateSeqAIJ(PETSC_COMM_SELF, n, n, 5, nullptr, a.out()));
+  for (PetscInt i = 0; i < n; ++i)
+    for (PetscInt k = 0; k < 5; ++k)
+      ESPALIER_CALL(MatSetValue(a.get(), i, (i + k - 2 + n) % n, filter[static_cast<std::size_t>(k)], ADD_VALUES));
+  ESPALIER_CALL(MatAssemblyBegin(a.get(), MAT_FINAL_ASSEMBLY));
+  ESPALIER_CALL(MatAssemblyEnd(a.get(), MAT_FINAL_ASSEMBLY));
+  return a;
+}
+
+}  // namespace
+
+nn::MlpSettings network_settings(const Settings& s, MPI_Comm comm) {
+  nn::MlpSettings network;
+  network.widths = {s.points, 200, 200, 200, 200, s.points};
+  network.read(comm);
+  return network;
+}
+
+Model make_model(const Settings& s, const nn::MlpSettings& network) {
+  const petsc::MatHandle a = five_point_operator(s.points, s.length);
+  const auto keep_bytes = static_cast<std::size_t>(s.network_keep_mb * 1e6);
+  Model model;
+  model.advection = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), keep_bytes);
+  model.diffusion = std::make_shared<model::LinearTerm>(a.get(), s.linear_solver);
+  return model;
+}
+
+}  // namespace ks

@@ -1,0 +1,56 @@
+// The semi-implicit neural ODE of the Kuramoto-Sivashinsky experiment.
+#pragma once
+
+#include <mpi.h>
+
+#include <memory>
+#include <string>
+
+#include "espalier/io/series.hpp"
+#include "espalier/model/linear_term.hpp"
+#include "espalier/model/neural_term.hpp"
+#include "espalier/nn/mlp.hpp"
+#include "espalier/ts/integrator.hpp"
+
+namespace ks {
+
+/// What the options -ks_*, -data_*, -linear_solver and -rollout_* say.
+struct Settings {
+  long points = 64;           ///< N
+  double length = 22;         ///< L
+  long states = 5001;         ///< of the reference series
+  double interval = 0.2;      ///< between them
+  double transient = 1000;    ///< discarded before them
+  long data_seed = 0;
+  std::string data_file;      ///< the user's own series; empty: a cache in data_dir
+  std::string data_dir = "espalier_data";
+  std::string output;         ///< folder for restart files, rollout and figures; empty: none
+  espalier::model::LinearSolver linear_solver = espalier::model::LinearSolver::lu_dense;
+  double network_keep_mb = 1024;
+  double rollout_time = 200;
+  long rollout_samples = 16;
+  bool grad_check = false;
+
+  static Settings from_options(MPI_Comm comm);
+};
+
+/// Makes the output folder and checks, before any work is done, that files can be written there. Collective.
+void prepare_output(MPI_Comm comm, const std::string& folder);
+
+/// The reference series: the user's own file, or a cached one that is generated on first use. Collective.
+espalier::io::Series reference_series(const Settings& settings, MPI_Comm comm);
+
+/// u_t = G(u; theta) + A u: the network G stands for -u u_x, A for -u_xx - u_xxxx by centred differences.
+struct Model {
+  std::shared_ptr<espalier::model::NeuralTerm> advection;  ///< G
+  std::shared_ptr<espalier::model::LinearTerm> diffusion;  ///< A
+  espalier::model::SplitSystem system() const { return {advection, diffusion}; }
+};
+
+/// `single_precision` overrides -network_precision when given. Collective.
+Model make_model(const Settings& settings, const espalier::nn::MlpSettings& network);
+
+/// The network's settings: the paper's widths, changed by -network_*. Collective.
+espalier::nn::MlpSettings network_settings(const Settings& settings, MPI_Comm comm);
+
+}  // namespace ks

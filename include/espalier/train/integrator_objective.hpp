@@ -1,0 +1,49 @@
+// The objective of every time-series experiment: squared error of integrated windows.
+#pragma once
+
+#include <mpi.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "espalier/model/neural_term.hpp"
+#include "espalier/train/objective.hpp"
+#include "espalier/ts/integrator.hpp"
+
+namespace espalier::train {
+
+/// s(theta) = sum over samples and intervals of |u(t_k; theta, u0) - target_k|^2, with u integrated from u0 over
+/// windows of equal intervals; the gradient is the discrete adjoint of the steps. One integrator per batch shape is
+/// made at first use and kept. Collective on `comm`.
+class IntegratorObjective : public Objective {
+ public:
+  /// `network` is the trained part of `system` (its explicit part, or contained in it). `interval`: time between two
+  /// snapshots of a window.
+  IntegratorObjective(MPI_Comm comm, model::SplitSystem system, std::shared_ptr<model::NeuralTerm> network,
+                      ts::IntegratorSettings settings, double interval);
+
+  double sum_and_gradient(const at::Tensor& u0, const at::Tensor& targets, double weight) override;
+  double sum(const at::Tensor& u0, const at::Tensor& targets) override;
+  nn::FlatParameters& parameters() override { return network_->network().parameters(); }
+  Counters counters() const override;
+  double checkpoint_bytes() const override { return checkpoint_bytes_; }
+
+  /// The states after each of `intervals` intervals, [intervals, n, dof]; a buffer that the next call overwrites.
+  const at::Tensor& predict(const at::Tensor& u0, std::int64_t intervals);
+
+ private:
+  ts::Integrator& integrator_for(const at::Tensor& u0);
+  std::vector<double> times(std::int64_t intervals) const;
+
+  MPI_Comm comm_;
+  model::SplitSystem system_;
+  std::shared_ptr<model::NeuralTerm> network_;
+  ts::IntegratorSettings settings_;
+  double interval_;
+  double checkpoint_bytes_ = 0;
+  std::map<std::vector<int>, std::unique_ptr<ts::Integrator>> integrators_;  // by samples of each rank
+};
+
+}  // namespace espalier::train

@@ -1,0 +1,74 @@
+#include "espalier/train/integrator_objective.hpp"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "espalier/core/error.hpp"
+
+namespace espalier::train {
+
+IntegratorObjective::IntegratorObjective(MPI_Comm comm, model::SplitSystem system,
+                                         std::shared_ptr<model::NeuralTerm> network, ts::IntegratorSettings settings,
+                                         double interval)
+    : comm_(comm),
+      system_(std::move(system)),
+      network_(std::move(network)),
+      settings_(std::move(settings)),
+      interval_(interval) {
+  ESPALIER_REQUIRE(interval > 0, "the time between two snapshots must be positive");
+}
+
+std::vector<double> IntegratorObjective::times(std::int64_t intervals) const {
+  std::vector<double> all;
+  for (std::int64_t k = 0; k <= intervals; ++k) all.push_back(interval_ * static_cast<double>(k));
+  return all;
+}
+
+// The last batch of an epoch and the chunks of a validation have other sizes than the batches between; making an
+// integrator is collective, so all ranks look it up under the same key.
+ts::Integrator& IntegratorObjective::integrator_for(const at::Tensor& u0) {
+  int size = 1;
+  MPI_Comm_size(comm_, &size);
+  std::vector<int> samples(static_cast<std::size_t>(size));
+  const int mine = static_cast<int>(u0.size(0));
+  MPI_Allgather(&mine, 1, MPI_INT, samples.data(), 1, MPI_INT, comm_);
+  auto& integrator = integrators_[samples];
+  if (!integrator)
+    integrator = std::make_unique<ts::Integrator>(comm_, ts::BatchShape{u0.size(0), u0.size(1)}, system_, settings_);
+  return *integrator;
+}
+
+double IntegratorObjective::sum_and_gradient(const at::Tensor& u0, const at::Tensor& targets, double weight) {
+  ts::Integrator& integrator = integrator_for(u0);
+  const at::Tensor& predicted = integrator.forward(u0, times(targets.size(1)), ts::Record::yes);
+  // s = |r|^2 with r = u - target;  ds/du = 2 r.
+  at::Tensor residual = predicted - targets.transpose(0, 1);
+  const double sum = residual.square().sum().item<double>();
+  integrator.adjoint(residual.mul_(2 * weight));
+  checkpoint_bytes_ = std::max(checkpoint_bytes_, integrator.checkpoint_bytes());
+  return sum;
+}
+
+double IntegratorObjective::sum(const at::Tensor& u0, const at::Tensor& targets) {
+  const at::Tensor& predicted = predict(u0, targets.size(1));
+  return (predicted - targets.transpose(0, 1)).square().sum().item<double>();
+}
+
+const at::Tensor& IntegratorObjective::predict(const at::Tensor& u0, std::int64_t intervals) {
+  return integrator_for(u0).forward(u0, times(intervals), ts::Record::no);
+}
+
+Counters IntegratorObjective::counters() const {
+  Counters total;
+  total.nfe_forward = network_->counters().forward;
+  total.nfe_adjoint = network_->counters().adjoint;
+  total.jvp_forward = network_->counters().tangent;
+  for (const auto& entry : integrators_) {
+    total.ksp_its_forward += entry.second->ksp_iterations_forward();
+    total.ksp_its_adjoint += entry.second->ksp_iterations_adjoint();
+  }
+  return total;
+}
+
+}  // namespace espalier::train

@@ -1,0 +1,39 @@
+#include "espalier/ts/integrate.hpp"
+
+#include <torch/torch.h>
+
+#include "espalier/core/error.hpp"
+
+namespace espalier::ts {
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// The parameters do not pass through torch's graph: the adjoint adds their cotangents to the flat gradients itself.
+// `anchor` makes the node part of the graph even when u0 needs no gradient.
+class IntegrateFunction : public torch::autograd::Function<IntegrateFunction> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& u0, const at::Tensor& /*anchor*/,
+                            Integrator* integrator, const std::vector<double>& times) {
+    context->saved_data["integrator"] = reinterpret_cast<std::int64_t>(integrator);
+    return integrator->forward(u0, times, Record::yes).clone();
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& cotangents) {
+    auto* integrator = reinterpret_cast<Integrator*>(context->saved_data["integrator"].toInt());
+    const at::Tensor u0_bar = integrator->adjoint(cotangents[0].contiguous()).clone();
+    return {u0_bar, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor integrate(Integrator& integrator, const at::Tensor& u0, const std::vector<double>& times) {
+  if (!torch::GradMode::is_enabled()) return integrator.forward(u0, times, Record::no).clone();
+  const at::Tensor anchor = torch::zeros({}, torch::kDouble).requires_grad_(true);
+  return IntegrateFunction::apply(u0, anchor, &integrator, times);
+}
+
+}  // namespace espalier::ts
