@@ -84,6 +84,13 @@ BOOST_AUTO_TEST_CASE(a_file_of_the_user_is_generated_used_and_never_overwritten,
   check_refused(path, DataFile::user, "length: 20 instead of 22", "not overwritten");
   // Nor does naming it by mistake as a cache overwrite it.
   check_refused(path, DataFile::cache, "length: 20 instead of 22", "not overwritten");
+  // A file that a cache once was is the user's as soon as the user names it.
+  place([&] {
+    data::KuramotoSivashinskySettings other = short_run();
+    other.length = 21;
+    io::write_series(path, data::generate_kuramoto_sivashinsky(other), true);
+  });
+  check_refused(path, DataFile::user, "length: 21 instead of 22", "not overwritten");
 }
 
 BOOST_AUTO_TEST_CASE(foreign_and_damaged_files_are_refused, *utf::label("np1") * utf::label("np2")) {

@@ -40,4 +40,15 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_written_is_named_with_the_reason) {
   BOOST_TEST(testing::contents(folder.file("plain")) == "x");
 }
 
+BOOST_AUTO_TEST_CASE(a_full_disk_leaves_the_older_file) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("a");
+  io::write_text(path, "older");
+  if (!std::filesystem::exists("/dev/full")) return;
+  std::filesystem::create_symlink("/dev/full", path + ".part");
+  BOOST_CHECK_EXCEPTION(io::write_text(path, "newer"), UserError, testing::mentions(path, "No space left on device"));
+  BOOST_TEST(testing::contents(path) == "older");
+  BOOST_TEST(folder.size() == 1u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,9 +1,11 @@
 #include "espalier/io/hdf5.hpp"
 
 #include <hdf5.h>
+#include <sys/resource.h>
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <csignal>
 #include <limits>
 
 #include "espalier/core/error.hpp"
@@ -101,6 +103,14 @@ BOOST_AUTO_TEST_CASE(the_same_calls_give_the_same_bytes) {
   write_example(folder.file("a.h5"));
   write_example(folder.file("b.h5"));
   BOOST_TEST((testing::contents(folder.file("a.h5")) == testing::contents(folder.file("b.h5"))));
+  // Both were written in one second; a time stamp would show a second later only.
+  const hid_t file = H5Fopen(folder.file("a.h5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  H5O_info_t info{};
+  for (const char* name : {"/", "a/b", "a/b/reals"}) {
+    H5Oget_info_by_name2(file, name, &info, H5O_INFO_TIME, H5P_DEFAULT);
+    BOOST_TEST(info.mtime == 0);
+  }
+  H5Fclose(file);
 }
 
 BOOST_AUTO_TEST_CASE(without_commit_nothing_remains_and_nothing_is_overwritten) {
@@ -145,6 +155,30 @@ BOOST_AUTO_TEST_CASE(folders_that_cannot_be_written_are_named_with_the_reason) {
   BOOST_TEST(testing::contents(folder.file("plain")) == "x");
 }
 
+BOOST_AUTO_TEST_CASE(a_full_disk_is_reported_and_the_older_file_stays) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("a.h5");
+  write_example(path);
+  const std::string before = testing::contents(path);
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old_limit{};
+  getrlimit(RLIMIT_FSIZE, &old_limit);
+  const rlimit limit{1 << 16, old_limit.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &limit);
+  const auto write_much = [&] {
+    Hdf5Writer writer(path);
+    writer.write("x", {1 << 16}, std::vector<double>(1 << 16, 1.5));
+    writer.commit();
+  };
+  BOOST_CHECK_EXCEPTION(write_much(), UserError, mentions(path, "File too large"));
+  setrlimit(RLIMIT_FSIZE, &old_limit);
+  std::signal(SIGXFSZ, old_handler);
+  BOOST_TEST((testing::contents(path) == before));
+  BOOST_TEST(folder.size() == 1u);
+  write_much();
+  BOOST_TEST(Hdf5Reader(path).shape("x") == Shape{1 << 16});
+}
+
 BOOST_AUTO_TEST_CASE(a_file_in_use_by_another_writer_is_not_destroyed) {
   const TemporaryFolder folder;
   Hdf5Writer first(folder.file("a.h5"));
@@ -166,8 +200,8 @@ BOOST_AUTO_TEST_CASE(wrong_names_shapes_and_kinds_are_explained) {
                         mentions(path, "'a/b/reals'", "shape [2, 3], expected [3, 2]"));
   BOOST_CHECK_EXCEPTION(reader.read<double>("a/b/reals", {io::any_extent, 4}), UserError, mentions("[any, 4]"));
   BOOST_CHECK_EXCEPTION(reader.read<double>("a/b/reals", {6}), UserError, mentions("expected [6]"));
-  double value = 0;
-  BOOST_CHECK_EXCEPTION(reader.read_into("a/b/reals", {1}, &value), UserError, mentions("expected [1]"));
+  std::vector<double> target(6);
+  BOOST_CHECK_EXCEPTION(reader.read_into("a/b/reals", {3, 2}, target.data()), UserError, mentions("expected [3, 2]"));
   BOOST_CHECK_EXCEPTION(reader.read<double>("integers"), UserError, mentions("integer values, expected real"));
   BOOST_CHECK_EXCEPTION(reader.read<std::int64_t>("floats"), UserError, mentions("real values, expected integer"));
   BOOST_CHECK_EXCEPTION(reader.read<std::uint8_t>("integers"), UserError, mentions("'integers'", "do not fit"));
@@ -201,15 +235,16 @@ BOOST_AUTO_TEST_CASE(values_that_are_not_finite_are_located) {
 }
 
 BOOST_AUTO_TEST_CASE(the_printing_of_other_users_of_hdf5_is_left_as_it_was) {
-  H5E_auto2_t before = nullptr;
+  const H5E_auto2_t wanted = reinterpret_cast<H5E_auto2_t>(H5Eprint2);
   H5E_auto2_t after = nullptr;
   void* data = nullptr;
-  H5Eget_auto2(H5E_DEFAULT, &before, &data);
+  H5Eset_auto2(H5E_DEFAULT, wanted, stderr);
   const TemporaryFolder folder;
   write_example(folder.file("a.h5"));
   BOOST_CHECK_THROW(Hdf5Reader(folder.file("b.h5")), UserError);
   H5Eget_auto2(H5E_DEFAULT, &after, &data);
-  BOOST_TEST((before == after));
+  BOOST_TEST((after == wanted));
+  BOOST_TEST(data == stderr);
 }
 
 BOOST_AUTO_TEST_CASE(ranks_read_one_file_at_once, *boost::unit_test::label("np2")) {

@@ -86,6 +86,12 @@ BOOST_AUTO_TEST_CASE(irregular_times_need_the_flag) {
   BOOST_CHECK_EXCEPTION(io::write_series(folder.file("a.h5"), series), UserError, mentions("does not increase at [2]"));
 }
 
+BOOST_AUTO_TEST_CASE(times_may_carry_the_rounding_of_large_numbers) {
+  Series series = example();
+  for (std::size_t i = 0; i < 4; ++i) series.times[i] = 1e8 + 0.1 * static_cast<double>(i);  // spaced by 1.5e-8
+  BOOST_CHECK_NO_THROW(io::validate(series, "a.h5"));
+}
+
 BOOST_AUTO_TEST_CASE(settings_are_compared_exactly) {
   const TemporaryFolder folder;
   io::write_series(folder.file("a.h5"), example(), true);
