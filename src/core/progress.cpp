@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 
 #include "espalier/core/error.hpp"
 
@@ -30,10 +31,12 @@ Progress::Progress(MPI_Comm comm, std::string label, long total)
     : label_(std::move(label)), total_(std::max(1L, total)), started_(MPI_Wtime()), last_time_(started_) {
   int rank = 0;
   MPI_Comm_rank(comm, &rank);
-  PetscBool wanted = PETSC_TRUE;
-  ESPALIER_CALL(PetscOptionsGetBool(nullptr, nullptr, "-progress", &wanted, nullptr));
-  active_ = rank == 0 && wanted;
-  terminal_ = isatty(STDOUT_FILENO) != 0;
+  std::array<char, 16> mode{};
+  ESPALIER_CALL(PetscOptionsGetString(nullptr, nullptr, "-progress", mode.data(), mode.size(), nullptr));
+  const std::string wanted = mode.data();
+  const bool terminal = isatty(STDOUT_FILENO) != 0 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;
+  active_ = rank == 0 && wanted != "none";
+  terminal_ = wanted == "bar" || (wanted != "lines" && terminal);
 }
 
 Progress::~Progress() { close(); }

@@ -75,7 +75,7 @@ Session::Session(int& argc, char**& argv, const Program& program) {
   read_options(comm_, "Session", [&](OptionReader& o) {
     threads_ = static_cast<int>(
         o.integer("-threads", "torch and BLAS threads of each rank; 0 takes cores / ranks on the node", 0, 0, 4096));
-    (void)o.flag("-progress", "show progress of long work", true);
+    (void)o.choice("-progress", "how long work shows its progress", {"auto", "bar", "lines", "none"}, 0);
     (void)o.flag("-error_traceback", "PETSc's own error trace instead of one message", false);
   });
   if (threads_ == 0) threads_ = share;

@@ -72,11 +72,7 @@ class Integrator::Implementation {
       : comm_(comm), shape_(shape), system_(std::move(system)), settings_(settings), method_(find_method(settings.method)) {
     split();
     create_vectors();
-    create_ts();
-    attach_explicit_part();
-    attach_implicit_part();
-    configure_solvers();
-    configure_steps();
+    build();
   }
 
   const at::Tensor& forward(const at::Tensor& u0, const std::vector<double>& times, Record record);
@@ -92,11 +88,12 @@ class Integrator::Implementation {
   long steps_ = 0;
   double checkpoint_bytes_ = 0;
 
-  long forward_iterations() const { return total_iterations(forward_ksp()); }
-  long adjoint_iterations() const { return adjoint_ksp_.empty() ? 0 : total_iterations(adjoint_ksp_.get()); }
+  long forward_iterations() const { return past_forward_iterations_ + total_iterations(forward_ksp()); }
+  long adjoint_iterations() const { return past_adjoint_iterations_ + total_iterations(adjoint_ksp_.get()); }
 
  private:
   void split();
+  void build();
   void create_vectors();
   void create_ts();
   void attach_explicit_part();
@@ -153,6 +150,9 @@ class Integrator::Implementation {
   at::Tensor snapshots_;
   at::Tensor u0_bar_;
   bool recorded_ = false;
+  std::size_t time_count_ = 2;  // that the TS was built for
+  long past_forward_iterations_ = 0;  // of TS objects before this one
+  long past_adjoint_iterations_ = 0;
 };
 
 // Which part a method treats implicitly.
@@ -174,6 +174,14 @@ void Integrator::Implementation::split() {
   const auto linear = std::dynamic_pointer_cast<LinearTerm>(system_.implicit_part);
   implicit_is_linear_ = linear != nullptr && implicit_ == system_.implicit_part;
   if (linear && linear->solver() != LinearSolver::krylov) linear_ = linear;
+}
+
+void Integrator::Implementation::build() {
+  create_ts();
+  attach_explicit_part();
+  attach_implicit_part();
+  configure_solvers();
+  configure_steps();
 }
 
 void Integrator::Implementation::create_vectors() {
@@ -360,27 +368,32 @@ void Integrator::Implementation::set_times(const std::vector<double>& times) {
   ESPALIER_REQUIRE(times.size() >= 2, "integration needs an initial and at least one observation time");
   for (std::size_t k = 0; k + 1 < times.size(); ++k)
     ESPALIER_REQUIRE(std::isfinite(times[k + 1]) && times[k + 1] > times[k], "observation times must increase");
+  // A TS that has been set up does not take another number of observation times.
+  if (times.size() != time_count_) {
+    past_forward_iterations_ = forward_iterations();
+    past_adjoint_iterations_ = adjoint_iterations();
+    time_count_ = times.size();
+    build();
+  }
   times_ = times;
   next_time_ = 1;
   steps_at_.assign(1, 0);
   ESPALIER_CALL(TSSetStepNumber(ts_.get(), 0));
   ESPALIER_CALL(TSSetTime(ts_.get(), times.front()));
   ESPALIER_CALL(TSSetTimeStep(ts_.get(), settings_.step));
-  ESPALIER_CALL(TSSetTimeSpan(ts_.get(), static_cast<PetscInt>(times.size()), times_.data()));
+  if (times.size() == 2) {
+    ESPALIER_CALL(TSSetMaxTime(ts_.get(), times.back()));
+  } else {
+    ESPALIER_CALL(TSSetTimeSpan(ts_.get(), static_cast<PetscInt>(times.size()), times_.data()));
+  }
 }
 
-// A recorded run that was not followed by its adjoint leaves its checkpoints behind: start from an empty trajectory.
+// A recorded run that was not followed by its adjoint leaves its checkpoints behind, and TSResetTrajectory() turns the
+// memory trajectory into one that writes files: every recorded run gets a new one.
 void Integrator::Implementation::set_trajectory(Record record) {
-  if (record == Record::no) {
-    ESPALIER_CALL(TSRemoveTrajectory(ts_.get()));
-    return;
-  }
+  ESPALIER_CALL(TSRemoveTrajectory(ts_.get()));
+  if (record == Record::no) return;
   TSTrajectory trajectory = nullptr;
-  ESPALIER_CALL(TSGetTrajectory(ts_.get(), &trajectory));
-  if (trajectory != nullptr) {
-    ESPALIER_CALL(TSResetTrajectory(ts_.get()));
-    return;
-  }
   ESPALIER_CALL(TSSetSaveTrajectory(ts_.get()));
   ESPALIER_CALL(TSGetTrajectory(ts_.get(), &trajectory));
   ESPALIER_CALL(TSTrajectorySetType(trajectory, ts_.get(), TSTRAJECTORYMEMORY));
