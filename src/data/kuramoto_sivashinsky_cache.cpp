@@ -35,7 +35,9 @@ void generate_file(const std::string& path, const KuramotoSivashinskySettings& s
   });
   progress.close();
   io::write_series(own, series, owner == DataFile::cache);
-  io::publish(own, path);
+  std::error_code error;
+  std::filesystem::rename(own, path, error);
+  ESPALIER_REQUIRE(!error, "cannot rename " + own + " to " + path + ": " + error.message());
 }
 
 // Leaves a file with the settings at `path`, or throws.

@@ -1,6 +1,8 @@
 #include "espalier/io/files.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "espalier/core/error.hpp"
 
@@ -15,16 +18,20 @@ namespace espalier::io {
 
 namespace {
 
-std::string reason(int code) { return std::strerror(code); }
+constexpr const char* name_another = "name a file in a folder that exists and can be written";
+constexpr const char* wait_for_it = "wait for the program that writes it";
+constexpr const char* make_room = "make room, or name a file elsewhere";
 
-// Writes all of `text` to a new file; 0 or the errno of what failed.
-int write_all(const std::string& path, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) return errno;
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const int write_error = errno;
-  if (std::fclose(file) != 0) return errno;
-  return written ? 0 : write_error;
+std::string part_of(const std::string& path) { return path + ".part"; }
+
+// False if another writer holds the file. File systems without locks are common on clusters: there nobody knows.
+bool lock(int descriptor) { return ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK; }
+
+// True if the name still belongs to the open file: its writer may have published it since.
+bool still_named(int descriptor, const std::string& path) {
+  struct stat mine {};
+  struct stat named {};
+  return ::fstat(descriptor, &mine) == 0 && ::stat(path.c_str(), &named) == 0 && mine.st_ino == named.st_ino;
 }
 
 }  // namespace
@@ -43,24 +50,65 @@ void make_folder(const std::string& path) {
                               "; name another folder");
 }
 
-void publish(const std::string& part, const std::string& path) {
+PartFile::PartFile(std::string path) : path_(std::move(path)) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path_, ignored)) fail("it is a folder", "name a file");
+  const std::string part = part_of(path_);
+  const int descriptor = ::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail(std::strerror(errno), name_another);
+  if (!lock(descriptor) || !still_named(descriptor, part)) {
+    ::close(descriptor);
+    fail("another writer is at work on it", wait_for_it);
+  }
+  descriptor_ = descriptor;
+  (void)::ftruncate(descriptor_, 0);  // what a killed program may have left
+}
+
+PartFile::PartFile(PartFile&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+PartFile& PartFile::operator=(PartFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+PartFile::~PartFile() { discard(); }
+
+void PartFile::discard() noexcept {
+  if (descriptor_ < 0) return;
+  (void)std::remove(part_of(path_).c_str());
+  ::close(std::exchange(descriptor_, -1));
+}
+
+void PartFile::fail(const std::string& reason, const char* advice) const {
+  throw UserError("cannot write " + path_ + ": " + reason + "; " + advice, __FILE__, __LINE__);
+}
+
+void PartFile::write(const void* data, std::size_t bytes) {
+  ESPALIER_ASSERT(descriptor_ >= 0, path_ + " written after publish()");
+  const char* rest = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::write(descriptor_, rest, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) fail(std::strerror(errno), make_room);
+    rest += written;
+    bytes -= static_cast<std::size_t>(written);
+  }
+}
+
+void PartFile::publish() {
+  ESPALIER_ASSERT(descriptor_ >= 0, path_ + " published twice");
   // The data must be on disk before the name points to it: a crash between the two would leave an empty file.
-  const int descriptor = ::open(part.c_str(), O_RDONLY);
-  const bool synced = descriptor >= 0 && (::fsync(descriptor) == 0 || errno == EINVAL);
-  const int sync_error = errno;
-  if (descriptor >= 0) ::close(descriptor);
-  ESPALIER_REQUIRE(synced, "cannot put " + part + " on disk: " + reason(sync_error));
-  ESPALIER_REQUIRE(std::rename(part.c_str(), path.c_str()) == 0,
-                   "cannot rename " + part + " to " + path + ": " + reason(errno));
+  if (::fsync(descriptor_) != 0 && errno != EINVAL) fail(std::strerror(errno), make_room);
+  if (std::rename(part_of(path_).c_str(), path_.c_str()) != 0) fail(std::strerror(errno), name_another);
+  ::close(std::exchange(descriptor_, -1));
 }
 
 void write_text(const std::string& path, const std::string& text) {
-  const std::string part = path + ".part";
-  const int error = write_all(part, text);
-  if (error != 0) std::remove(part.c_str());
-  ESPALIER_REQUIRE(error == 0, "cannot write " + path + ": " + reason(error) +
-                                   "; name a file in a folder that exists and can be written");
-  publish(part, path);
+  PartFile file(path);
+  file.write(text.data(), text.size());
+  file.publish();
 }
 
 }  // namespace espalier::io

@@ -1,12 +1,4 @@
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
-#include <system_error>
+#include <utility>
 
 #include "espalier/core/error.hpp"
 #include "espalier/io/files.hpp"
@@ -16,8 +8,6 @@
 namespace espalier::io {
 
 namespace {
-
-std::string part_of(const std::string& path) { return path + ".part"; }
 
 // Attribute writes go through here: scalar value of any of the three kinds.
 bool write_scalar_attribute(hid_t object, const std::string& name, hid_t disk, hid_t memory, const void* value) {
@@ -41,53 +31,37 @@ Id links_with_groups() {
 
 }  // namespace
 
-Hdf5Writer::Hdf5Writer(std::string path) : path_(std::move(path)) {
+// HDF5 1.10 does not survive a failed write: it leaves an identifier that crashes the program at its end. In memory its
+// writes do not fail, and the disk's errors are ours to report.
+Hdf5Writer::Hdf5Writer(const std::string& path) : part_(path) {
+  constexpr std::size_t memory_increment = 1 << 16;
   const Silence silence;
-  const std::string part = part_of(path_);
-  std::error_code ignored;
-  ESPALIER_REQUIRE(!std::filesystem::is_directory(path_, ignored),
-                   "cannot write " + path_ + ": it is a folder; name a file");
-  // The system's reason is known here; HDF5 would not pass it on.
-  const int descriptor = ::open(part.c_str(), O_WRONLY | O_CREAT, 0666);
-  ESPALIER_REQUIRE(descriptor >= 0, "cannot write " + path_ + ": " + std::strerror(errno) +
-                                        "; name a file in a folder that exists and can be written");
-  ::close(descriptor);
   const Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-#if H5_VERSION_GE(1, 10, 7)
-  (void)H5Pset_file_locking(access.get(), true, true);  // file systems without locks are common on clusters
-#endif
-  file_ = H5Fcreate(part.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get());
-  ESPALIER_REQUIRE(file_ >= 0, "cannot write " + path_ + ": " + hdf5_reason() + " (" + part +
-                                   "); if another program writes the same file, wait for it");
+  (void)H5Pset_fapl_core(access.get(), memory_increment, false);
+  file_ = H5Fcreate((path + ".part").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get());
+  ESPALIER_REQUIRE(file_ >= 0, "cannot create " + path + ": " + hdf5_reason());
 }
 
 Hdf5Writer::Hdf5Writer(Hdf5Writer&& other) noexcept
-    : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)) {}
+    : part_(std::move(other.part_)), file_(std::exchange(other.file_, -1)) {}
 
 Hdf5Writer& Hdf5Writer::operator=(Hdf5Writer&& other) noexcept {
-  if (this == &other) return *this;
-  discard();
-  path_ = std::move(other.path_);
-  file_ = std::exchange(other.file_, -1);
+  std::swap(part_, other.part_);
+  std::swap(file_, other.file_);
   return *this;
 }
 
-Hdf5Writer::~Hdf5Writer() { discard(); }
-
-void Hdf5Writer::discard() noexcept {
-  if (file_ < 0) return;
-  const Silence silence;
-  (void)H5Fclose(std::exchange(file_, -1));
-  (void)std::remove(part_of(path_).c_str());
+Hdf5Writer::~Hdf5Writer() {
+  if (file_ >= 0) (void)H5Fclose(file_);
 }
 
-void Hdf5Writer::check_open() const { ESPALIER_ASSERT(file_ >= 0, "writer of " + path_ + " used after commit()"); }
+void Hdf5Writer::check_open() const { ESPALIER_ASSERT(file_ >= 0, "writer of " + path() + " used after commit()"); }
 
 template <class T>
 void Hdf5Writer::write(const std::string& name, const Shape& shape, const T* values) {
   check_open();
   const Silence silence;
-  ESPALIER_ASSERT(!path_exists(file_, name), path_ + ": '" + name + "' is written twice");
+  ESPALIER_ASSERT(!path_exists(file_, name), path() + ": '" + name + "' is written twice");
   const std::vector<hsize_t> extents(shape.begin(), shape.end());
   const Id space(shape.empty() ? H5Screate(H5S_SCALAR)
                                : H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr),
@@ -98,15 +72,15 @@ void Hdf5Writer::write(const std::string& name, const Shape& shape, const T* val
   const Id set(
       H5Dcreate2(file_, name.c_str(), TypeOf<T>::disk(), space.get(), links.get(), creation.get(), H5P_DEFAULT),
       H5Dclose);
-  ESPALIER_REQUIRE(set.valid(), path_ + ": cannot create data set '" + name + "': " + hdf5_reason());
+  ESPALIER_REQUIRE(set.valid(), path() + ": cannot create data set '" + name + "': " + hdf5_reason());
   const bool written =
       elements(shape) == 0 || H5Dwrite(set.get(), TypeOf<T>::memory(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
-  ESPALIER_REQUIRE(written, path_ + ": cannot write data set '" + name + "': " + hdf5_reason());
+  ESPALIER_REQUIRE(written, path() + ": cannot write data set '" + name + "': " + hdf5_reason());
 }
 
 template <class T>
 void Hdf5Writer::write(const std::string& name, const Shape& shape, const std::vector<T>& values) {
-  ESPALIER_ASSERT(values.size() == elements(shape), path_ + ": data set '" + name + "' of shape " + describe(shape) +
+  ESPALIER_ASSERT(values.size() == elements(shape), path() + ": data set '" + name + "' of shape " + describe(shape) +
                                                         " given " + std::to_string(values.size()) + " values");
   write(name, shape, values.data());
 }
@@ -117,13 +91,13 @@ void Hdf5Writer::group(const std::string& name) {
   if (path_exists(file_, name)) return;
   const Id links = links_with_groups();
   const Id created(H5Gcreate2(file_, name.c_str(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
-  ESPALIER_REQUIRE(created.valid(), path_ + ": cannot create group '" + name + "': " + hdf5_reason());
+  ESPALIER_REQUIRE(created.valid(), path() + ": cannot create group '" + name + "': " + hdf5_reason());
 }
 
 void Hdf5Writer::attribute(const std::string& object, const std::string& name, const Attribute& value) {
   check_open();
   const Silence silence;
-  ESPALIER_ASSERT(path_exists(file_, object), path_ + ": attribute '" + name + "' for missing '" + object + "'");
+  ESPALIER_ASSERT(path_exists(file_, object), path() + ": attribute '" + name + "' for missing '" + object + "'");
   const Id owner(H5Oopen(file_, object.c_str(), H5P_DEFAULT), H5Oclose);
   if (H5Aexists(owner.get(), name.c_str()) > 0) (void)H5Adelete(owner.get(), name.c_str());
   bool written = false;
@@ -136,7 +110,7 @@ void Hdf5Writer::attribute(const std::string& object, const std::string& name, c
     const Id type = text_type();
     written = write_scalar_attribute(owner.get(), name, type.get(), type.get(), &text);
   }
-  ESPALIER_REQUIRE(written, path_ + ": cannot write attribute '" + name + "' of '" + object + "': " + hdf5_reason());
+  ESPALIER_REQUIRE(written, path() + ": cannot write attribute '" + name + "' of '" + object + "': " + hdf5_reason());
 }
 
 void Hdf5Writer::attributes(const std::string& object, const Attributes& values) {
@@ -146,19 +120,14 @@ void Hdf5Writer::attributes(const std::string& object, const Attributes& values)
 void Hdf5Writer::commit() {
   check_open();
   const Silence silence;
-  const std::string part = part_of(path_);
   const bool flushed = H5Fflush(file_, H5F_SCOPE_GLOBAL) >= 0;
-  std::string reason = flushed ? "" : hdf5_reason();
-  const bool closed = H5Fclose(std::exchange(file_, -1)) >= 0;
-  if (flushed && !closed) reason = hdf5_reason();
-  if (!flushed || !closed) (void)std::remove(part.c_str());
-  ESPALIER_REQUIRE(flushed && closed, "cannot complete " + path_ + ": " + reason + "; is the disk full?");
-  try {
-    publish(part, path_);
-  } catch (...) {
-    (void)std::remove(part.c_str());
-    throw;
-  }
+  void* image = nullptr;  // the address of the pointer to the file's memory
+  const ssize_t bytes = H5Fget_file_image(file_, nullptr, 0);
+  const bool found = flushed && bytes > 0 && H5Fget_vfd_handle(file_, H5P_DEFAULT, &image) >= 0;
+  ESPALIER_REQUIRE(found, "cannot complete " + path() + ": " + hdf5_reason());
+  part_.write(*static_cast<void**>(image), static_cast<std::size_t>(bytes));
+  (void)H5Fclose(std::exchange(file_, -1));
+  part_.publish();
 }
 
 #define ESPALIER_INSTANTIATE(T)                                                \

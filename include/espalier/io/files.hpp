@@ -1,6 +1,7 @@
 // Small files and folders: written aside and renamed, with errors that name the path and the cause.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 namespace espalier::io {
@@ -12,11 +13,36 @@ void make_folder(const std::string& path);
 /// Folder part of a path: "a/b" of "a/b/c.h5", "." of "c.h5".
 std::string folder_of(const std::string& path);
 
-/// Writes `text` to `path.part`, then renames it to `path`: a reader sees the old file or the new one, never a piece.
-/// Not collective. Throws UserError if the file cannot be written; an older file at `path` then stays as it was.
-void write_text(const std::string& path, const std::string& text);
+/// A file that is written as `path.part` and gets its name when it is complete: a reader of `path` sees the old file or
+/// the new one, never a piece. Without publish() the .part file is removed and the old one stays. Not collective.
+class PartFile {
+ public:
+  /// Creates the .part file. Throws UserError, with the system's reason, if that cannot be done or if another writer is
+  /// at work on the same file. The folder must exist.
+  explicit PartFile(std::string path);
+  ~PartFile();
+  PartFile(PartFile&& other) noexcept;
+  PartFile& operator=(PartFile&& other) noexcept;
+  PartFile(const PartFile&) = delete;
+  PartFile& operator=(const PartFile&) = delete;
 
-/// The same for a file that is complete at `part` already: data to disk, then renamed to `path`.
-void publish(const std::string& part, const std::string& path);
+  /// Appends. Throws UserError if the disk is full.
+  void write(const void* data, std::size_t bytes);
+  /// Puts the data on disk and renames the file.
+  void publish();
+
+  /// The name in the end.
+  const std::string& path() const { return path_; }
+
+ private:
+  [[noreturn]] void fail(const std::string& reason, const char* advice) const;
+  void discard() noexcept;
+
+  std::string path_;
+  int descriptor_ = -1;
+};
+
+/// Writes `text` to `path` through a PartFile.
+void write_text(const std::string& path, const std::string& text);
 
 }  // namespace espalier::io

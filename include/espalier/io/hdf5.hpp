@@ -13,6 +13,8 @@
 #include <variant>
 #include <vector>
 
+#include "espalier/io/files.hpp"
+
 namespace espalier::io {
 
 /// Extents of a data set, slowest first (row-major). Empty for a scalar.
@@ -35,13 +37,13 @@ std::size_t elements(const Shape& shape);
 /// Value of the attribute `name` in the list, or nullptr.
 const Attribute* find(const Attributes& attributes, const std::string& name);
 
-/// Writes a new HDF5 file: to `path.part` first; commit() puts it on disk and renames it to `path`. Without commit()
-/// the .part file is deleted and an older file at `path` stays as it was.
-/// The same calls give the same bytes: no time stamps are stored.
+/// Writes a new HDF5 file, which is kept in memory until commit() puts it on disk as `path.part` and renames it to
+/// `path`. Without commit() the .part file is deleted and an older file at `path` stays as it was.
+/// The same calls give the same bytes: no time stamps are stored. Memory: the size of the file.
 class Hdf5Writer {
  public:
-  /// Throws UserError, with the system's reason, if the file cannot be created. The folder must exist (make_folder).
-  explicit Hdf5Writer(std::string path);
+  /// Throws UserError, with the system's reason, if the file cannot be created (PartFile). The folder must exist.
+  explicit Hdf5Writer(const std::string& path);
   ~Hdf5Writer();
   Hdf5Writer(Hdf5Writer&& other) noexcept;
   Hdf5Writer& operator=(Hdf5Writer&& other) noexcept;
@@ -63,16 +65,15 @@ class Hdf5Writer {
   void attribute(const std::string& object, const std::string& name, const Attribute& value);
   void attributes(const std::string& object, const Attributes& values);
 
-  /// Closes the file and gives it its name. The writer is spent afterwards.
+  /// Writes the file and gives it its name. The writer is spent afterwards. Throws UserError if the disk is full.
   void commit();
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return part_.path(); }
 
  private:
   void check_open() const;
-  void discard() noexcept;
 
-  std::string path_;
+  PartFile part_;
   std::int64_t file_ = -1;  // HDF5's hid_t
 };
 
