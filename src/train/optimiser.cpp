@@ -93,8 +93,10 @@ class MethodWith : public Base {
   }
 
   void restore(const StateMap& saved, const at::Tensor& values) override {
-    this->optimizer->state().clear();
-    if (saved.empty()) return;
+    if (saved.empty()) {
+      this->optimizer->state().clear();
+      return;
+    }
     auto state = std::make_unique<State>();
     std::size_t used = 0;
     visit(*state, [&](const std::string& name, at::Tensor& tensor) {
@@ -170,7 +172,10 @@ void Optimiser::restore(const std::map<std::string, at::Tensor>& state) {
   method_->restore(state, parameters_.values());
 }
 
-double gradient_norm(const nn::FlatParameters& parameters) { return parameters.gradient().norm().item<double>(); }
+double gradient_norm(const nn::FlatParameters& parameters) {
+  // Squares of float32 overflow long before the norm does.
+  return torch::norm(parameters.gradient(), 2, torch::kFloat64).item<double>();
+}
 
 void clip_gradient(nn::FlatParameters& parameters, double norm, double limit) {
   // theta_bar *= min(1, limit / (norm + 1e-6))

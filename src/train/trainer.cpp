@@ -23,7 +23,7 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 std::string figure(double value) {
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.4g", value);
+  std::snprintf(text.data(), text.size(), "%.5g", value);
   return text.data();
 }
 
@@ -164,9 +164,9 @@ bool Trainer::run_batch(Live& live) {
   optimiser_.step(lr);
   live.state.partial.loss += totals.sum;
   ++live.state.batch;
+  const std::string validation = std::isnan(live.validation) ? "" : "  validation " + figure(live.validation);
   live.progress.update(static_cast<long>(live.state.epoch) * plan_.count() + live.state.batch,
-                       "loss " + figure(totals.sum * mean_weight(batch.count)) + "  validation " +
-                           figure(live.validation) + "  lr " + figure(lr));
+                       "loss " + figure(totals.sum * mean_weight(batch.count)) + validation + "  lr " + figure(lr));
   return !totals.stop;
 }
 
@@ -220,8 +220,9 @@ TrainResult Trainer::finish(Live& live) {
   if (!std::isnan(result.validation)) report_.metric("validation", result.validation);
   report_.metric("best_validation", result.best.validation);
   report_.metric("best_epoch", result.best.epoch);
-  ESPALIER_CALL(PetscPrintf(comm_, "trained %d epochs: loss %.6g, validation %.6g, best %.6g after epoch %d\n",
-                            result.epochs, result.loss, result.validation, result.best.validation, result.best.epoch));
+  ESPALIER_CALL(PetscPrintf(comm_, "trained %d epochs: loss %s, validation %s, best %s after epoch %d\n", result.epochs,
+                            figure(result.loss).c_str(), figure(result.validation).c_str(),
+                            figure(result.best.validation).c_str(), result.best.epoch));
   return result;
 }
 
