@@ -35,6 +35,12 @@ std::size_t solver_points(const KuramotoSivashinskySettings& settings) {
   return settings.points * std::max<std::size_t>(1, (resolved + settings.points - 1) / settings.points);
 }
 
+double solver_step(const KuramotoSivashinskySettings& settings) {
+  constexpr double accurate = 0.01;  // see the test of convergence
+  if (settings.step != 0) return settings.step;
+  return settings.interval / std::max(1.0, std::ceil(settings.interval / accurate * (1 - 1e-12)));
+}
+
 void validate(const KuramotoSivashinskySettings& settings) {
   const auto require = [](bool condition, const std::string& complaint) {
     ESPALIER_REQUIRE(condition, "Kuramoto-Sivashinsky data: " + complaint);
@@ -46,13 +52,14 @@ void validate(const KuramotoSivashinskySettings& settings) {
                                                                         ", must be a multiple of the points, " +
                                                                         std::to_string(settings.points));
   require(positive(settings.length), "the length must be positive");
-  require(positive(settings.step), "the step must be positive");
   require(positive(settings.interval), "the interval must be positive");
+  const double step = solver_step(settings);
+  require(positive(step), "the step must be positive, or 0 for its default");
   require(std::isfinite(settings.transient) && settings.transient >= 0, "the transient must not be negative");
   require(settings.count >= 1, "at least one state is needed");
-  require(settings.interval >= settings.step, "the step must not be longer than the interval");
-  require_multiple("interval", settings.interval, settings.step);
-  require_multiple("transient", settings.transient, settings.step);
+  require(settings.interval >= step, "the step must not be longer than the interval");
+  require_multiple("interval", settings.interval, step);
+  require_multiple("transient", settings.transient, step);
 }
 
 io::Attributes attributes(const KuramotoSivashinskySettings& settings) {
@@ -64,7 +71,7 @@ io::Attributes attributes(const KuramotoSivashinskySettings& settings) {
           {"points", integer(settings.points)},
           {"length", settings.length},
           {"inner_points", integer(solver_points(settings))},
-          {"step", settings.step},
+          {"step", solver_step(settings)},
           {"transient", settings.transient},
           {"interval", settings.interval},
           {"count", integer(settings.count)},
@@ -151,6 +158,7 @@ KuramotoSivashinsky::KuramotoSivashinsky(std::size_t points, double length, doub
   settings.points = settings.inner_points = points;
   settings.length = length;
   settings.step = settings.interval = settings.transient = step;
+  ESPALIER_REQUIRE(step > 0, "Kuramoto-Sivashinsky: the step must be positive");
   validate(settings);
   state_ = std::make_unique<State>(points, length, step, dealias);
 }
@@ -187,12 +195,13 @@ std::vector<double> KuramotoSivashinsky::get() {
 io::Series generate_kuramoto_sivashinsky(const KuramotoSivashinskySettings& settings,
                                          const ProgressCallback& progress) {
   validate(settings);
-  const std::size_t substeps = steps_in(settings.interval, settings.step);
-  const std::size_t transient_steps = steps_in(settings.transient, settings.step);
+  const double step = solver_step(settings);
+  const std::size_t substeps = steps_in(settings.interval, step);
+  const std::size_t transient_steps = steps_in(settings.transient, step);
   const std::size_t total = transient_steps + (settings.count - 1) * substeps;
   std::size_t done = 0;
   const std::size_t inner = solver_points(settings);
-  KuramotoSivashinsky solver(inner, settings.length, settings.step, settings.dealias);
+  KuramotoSivashinsky solver(inner, settings.length, step, settings.dealias);
   solver.set(initial_state(settings, inner));
   const auto advance = [&](std::size_t steps) {
     solver.advance(steps);

@@ -31,7 +31,8 @@ void generate_file(const std::string& path, const KuramotoSivashinskySettings& s
   const io::Series series = generate_kuramoto_sivashinsky(settings, [&](long done, long total) {
     // Work that is over at once is not worth a line.
     if (MPI_Wtime() - started < 1) return;
-    progress.update(100 * done / total, "time " + std::to_string(static_cast<long>(done * settings.step)));
+    progress.update(100 * done / total,
+                    "time " + std::to_string(static_cast<long>(static_cast<double>(done) * solver_step(settings))));
   });
   progress.close();
   io::write_series(own, series, owner == DataFile::cache);

@@ -127,10 +127,11 @@ BOOST_AUTO_TEST_CASE(the_default_step_and_points_are_converged) {
   //   48 points: 8e-9 (2/3 rule: 2e-5), 64: 8.0e-12 (5e-8), 96 and more: 7.8e-12 (both)
   const KuramotoSivashinskySettings defaults;
   BOOST_TEST(data::solver_points(defaults) == 128u);
+  const double step = data::solver_step(defaults);
   const State start = attractor_state(128);
-  const State found = flow(start, 5, defaults.step);
-  BOOST_TEST(relative_difference(found, flow(start, 5, defaults.step / 2)) < 1e-8);
-  const State finer = data::resample_periodic(flow(attractor_state(256), 5, defaults.step), 128);
+  const State found = flow(start, 5, step);
+  BOOST_TEST(relative_difference(found, flow(start, 5, step / 2)) < 1e-8);
+  const State finer = data::resample_periodic(flow(attractor_state(256), 5, step), 128);
   BOOST_TEST(relative_difference(found, finer) < 1e-11);
 }
 
@@ -230,7 +231,7 @@ BOOST_AUTO_TEST_CASE(the_series_samples_the_flow) {
   BOOST_TEST(series.times.back() == 3.0, tt::tolerance(1e-15));
   BOOST_TEST(series.coordinates[1] == 22.0 / 64);
   BOOST_CHECK_NO_THROW(io::validate(series, "series"));
-  const State end = flow(data::initial_state(settings, 128), 3, settings.step);
+  const State end = flow(data::initial_state(settings, 128), 3, 0.01);
   double largest = 0;
   for (std::size_t j = 0; j < 64; ++j) largest = std::max(largest, std::abs(series.state(5)[j] - end[2 * j]));
   BOOST_TEST(largest < 1e-13);
@@ -257,6 +258,22 @@ BOOST_AUTO_TEST_CASE(initial_states_agree_on_all_grids_and_platforms) {
   for (std::size_t i = 0; i < 32; ++i) BOOST_TEST(coarse[i] == fine[2 * i]);
   BOOST_TEST(std::abs(mean(fine)) < 1e-15);
   BOOST_TEST(coarse[0] == 1.5374500952143284, tt::tolerance(1e-13));  // the generator is fixed by the C++ standard
+}
+
+BOOST_AUTO_TEST_CASE(the_default_step_divides_the_interval) {
+  KuramotoSivashinskySettings settings;
+  const auto step_for = [&](double interval) {
+    settings.interval = interval;
+    return data::solver_step(settings);
+  };
+  BOOST_TEST(step_for(0.2) == 0.01);
+  BOOST_TEST(step_for(0.25) == 0.01);
+  BOOST_TEST(step_for(0.005) == 0.005);
+  BOOST_TEST(step_for(1.0 / 3) == 1.0 / 3 / 34);
+  settings.count = 3;
+  settings.transient = 10;
+  BOOST_TEST(data::generate_kuramoto_sivashinsky(settings).interval() == 1.0 / 3, tt::tolerance(1e-14));
+  BOOST_TEST((*io::find(data::attributes(settings), "step") == io::Attribute(1.0 / 3 / 34)));
 }
 
 BOOST_AUTO_TEST_CASE(settings_that_make_no_sense_are_named) {
@@ -287,6 +304,7 @@ BOOST_AUTO_TEST_CASE(a_state_that_blows_up_is_reported_with_its_time) {
   solver.set(huge);
   BOOST_CHECK_EXCEPTION(solver.advance(1000), NumericalError, mentions("not finite at time", "shorter step"));
   BOOST_CHECK_THROW(solver.set(State(63)), UserError);
+  BOOST_CHECK_THROW(KuramotoSivashinsky(64, length, 0), UserError);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -22,7 +22,8 @@ struct KuramotoSivashinskySettings {
   double length = 22;       ///< the period L
   /// Points of the solver, of which every so-many-th is stored; 0: the least multiple of `points` from 128 on.
   std::size_t inner_points = 0;
-  double step = 0.01;        ///< of the solver; the two times below are multiples of it
+  /// Step of the solver, of which the two times below are multiples; 0: the longest up to 0.01 that divides `interval`.
+  double step = 0;
   double transient = 1000;   ///< time before the first state
   double interval = 0.2;     ///< time between states
   std::size_t count = 1001;  ///< states: t = transient + i interval, 0 <= i < count
@@ -33,6 +34,8 @@ struct KuramotoSivashinskySettings {
 
 /// The points of the solver: `inner_points`, or what 0 stands for.
 std::size_t solver_points(const KuramotoSivashinskySettings& settings);
+/// The step of the solver: `step`, or what 0 stands for.
+double solver_step(const KuramotoSivashinskySettings& settings);
 
 /// Throws UserError that names the setting and its allowed values.
 void validate(const KuramotoSivashinskySettings& settings);
