@@ -1,4 +1,5 @@
-// XDMF text beside HDF5 files, so that ParaView and VisIt open them ("Xdmf3 Reader S" or "XDMF Reader").
+// XDMF text beside HDF5 files, so that ParaView opens them: choose its "XDMF Reader". (Its Xdmf3 readers show the
+// space-time picture, but no fields of a collection: they do not read parts of a data set.)
 //
 // The XML holds no numbers but the grid's: fields stay in the HDF5 file, which is named relative to the .xdmf file.
 #pragma once
