@@ -10,7 +10,6 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/espalier DESTINATION ${CMAKE_INS
   FILES_MATCHING PATTERN "*.hpp")
 install(EXPORT EspalierTargets NAMESPACE Espalier:: DESTINATION ${config_dir})
 
-pkg_get_variable(espalier_petsc_pcdir ${PETSC_MODULE_NAME} pcfiledir)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/EspalierConfig.cmake.in
   ${PROJECT_BINARY_DIR}/EspalierConfig.cmake INSTALL_DESTINATION ${config_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/EspalierConfigVersion.cmake COMPATIBILITY SameMinorVersion)
