@@ -36,13 +36,13 @@ struct Experiment {
 Experiment read_experiment(MPI_Comm comm) {
   Experiment e;
   e.settings = ks::Settings::from_options(comm);
-  e.network = ks::network_settings(e.settings, comm);
   e.integrator.step = 0.2;
   e.integrator.read(comm);
   e.integrator.dump_directory = e.settings.output;
   train::TrainerOptions defaults;
   defaults.lr = 5e-3;
   e.training = train::TrainerOptions::from_options(comm, defaults);
+  e.network = ks::network_settings(e.settings, e.training.seed, comm);
   double window = 0;
   core::read_options(comm, "Training window", [&](core::OptionReader& o) {
     window = o.real("-ks_window", "length of a window in time units; 0: -train_window intervals", 0, 0);

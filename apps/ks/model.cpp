@@ -107,9 +107,10 @@ petsc::MatHandle five_point_operator(long points, double length) {
 
 }  // namespace
 
-nn::MlpSettings network_settings(const Settings& s, MPI_Comm comm) {
+nn::MlpSettings network_settings(const Settings& s, std::uint64_t seed, MPI_Comm comm) {
   nn::MlpSettings network;
   network.widths = {s.points, 200, 200, 200, 200, s.points};
+  network.seed = seed;
   network.read(comm);
   return network;
 }

@@ -47,10 +47,11 @@ struct Model {
   espalier::model::SplitSystem system() const { return {advection, diffusion}; }
 };
 
-/// `single_precision` overrides -network_precision when given. Collective.
+/// Every rank makes the same model. Not collective.
 Model make_model(const Settings& settings, const espalier::nn::MlpSettings& network);
 
-/// The network's settings: the paper's widths, changed by -network_*. Collective.
-espalier::nn::MlpSettings network_settings(const Settings& settings, MPI_Comm comm);
+/// The network's settings: the paper's widths, changed by -network_*; `seed` unless -network_seed says otherwise.
+/// Collective.
+espalier::nn::MlpSettings network_settings(const Settings& settings, std::uint64_t seed, MPI_Comm comm);
 
 }  // namespace ks

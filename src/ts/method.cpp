@@ -19,7 +19,6 @@ const std::vector<Method>& methods() {
       {"prssp2", S::semi_implicit, TSARKIMEX, "prssp2", 2, 3},
       {"3", S::semi_implicit, TSARKIMEX, "3", 3, 4},
       {"ars443", S::semi_implicit, TSARKIMEX, "ars443", 3, 5},
-      {"bpr3", S::semi_implicit, TSARKIMEX, "bpr3", 3, 5},
       {"4", S::semi_implicit, TSARKIMEX, "4", 4, 6},
       {"5", S::semi_implicit, TSARKIMEX, "5", 5, 8},
       {"euler", S::fully_explicit, TSRK, "1fe", 1, 1},

@@ -25,6 +25,7 @@ struct Method {
 };
 
 /// All methods: the IMEX Runge-Kutta tableaus of TSARKIMEX, those of TSRK, Crank-Nicolson and backward Euler.
+/// TSARKIMEX's bpr3 is not among them: on systems with both parts it converges with order one only.
 const std::vector<Method>& methods();
 
 /// Throws UserError that lists the names.
