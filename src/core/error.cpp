@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <string>
+#include <utility>
 
 namespace espalier {
 
@@ -12,11 +13,18 @@ namespace {
 // What a PETSc call left behind on this rank while it unwound: the exception of a callback, or PETSc's own words.
 std::exception_ptr kept_exception;
 std::string kept_message;
+PetscErrorCode kept_code = PETSC_SUCCESS;
+
+// The last exception whose text PETSc's error handler has seen.
+std::exception_ptr announced_exception;
 
 PetscErrorCode remember_first_message(MPI_Comm /*comm*/, int line, const char* function, const char* file,
                                       PetscErrorCode code, PetscErrorType type, const char* message,
                                       void* /*context*/) {
-  if (type == PETSC_ERROR_INITIAL && !kept_exception) {
+  if (type == PETSC_ERROR_INITIAL) {
+    // A new failure: whoever got the code of an earlier one has dealt with it.
+    kept_exception = nullptr;
+    kept_code = code;
     const char* generic = nullptr;
     PetscErrorMessage(code, &generic, nullptr);
     kept_message = std::string(message != nullptr && *message != '\0' ? message : (generic ? generic : ""));
@@ -29,6 +37,24 @@ PetscErrorCode remember_first_message(MPI_Comm /*comm*/, int line, const char* f
   return code;
 }
 
+// Callers that see PETSc's codes only, not our exceptions, read the text in PETSc's error trace.
+void announce(const std::exception_ptr& exception) noexcept {
+  if (exception == announced_exception) return;
+  announced_exception = exception;
+  try {
+    std::rethrow_exception(exception);
+  } catch (const Error& error) {
+    (void)PetscError(PETSC_COMM_SELF, __LINE__, "guard", __FILE__, PETSC_ERR_USER, PETSC_ERROR_INITIAL, "%s (%s)",
+                     error.what(), error.where().c_str());
+  } catch (const std::exception& error) {
+    (void)PetscError(PETSC_COMM_SELF, __LINE__, "guard", __FILE__, PETSC_ERR_USER, PETSC_ERROR_INITIAL, "%s",
+                     error.what());
+  } catch (...) {
+    (void)PetscError(PETSC_COMM_SELF, __LINE__, "guard", __FILE__, PETSC_ERR_USER, PETSC_ERROR_INITIAL,
+                     "exception of unknown type");
+  }
+}
+
 }  // namespace
 
 std::string Error::where() const {
@@ -39,12 +65,10 @@ std::string Error::where() const {
 namespace core {
 
 void throw_petsc_failure(PetscErrorCode code, const char* call, const char* file, int line) {
-  if (kept_exception) {
-    kept_message.clear();
-    std::rethrow_exception(std::exchange(kept_exception, nullptr));
-  }
   std::string message = std::exchange(kept_message, std::string());
-  if (message.empty()) {
+  if (kept_exception && code == PETSC_ERR_USER) std::rethrow_exception(std::exchange(kept_exception, nullptr));
+  kept_exception = nullptr;
+  if (message.empty() || code != kept_code) {
     const char* generic = nullptr;
     PetscErrorMessage(code, &generic, nullptr);
     message = std::string(generic ? generic : "unknown error") + " [PETSc error " +
@@ -55,7 +79,9 @@ void throw_petsc_failure(PetscErrorCode code, const char* call, const char* file
 }
 
 PetscErrorCode keep_current_exception() noexcept {
-  if (!kept_exception) kept_exception = std::current_exception();
+  const std::exception_ptr exception = std::current_exception();
+  announce(exception);
+  kept_exception = exception;
   return PETSC_ERR_USER;
 }
 

@@ -8,16 +8,17 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <vector>
 
 namespace espalier::core {
 
 namespace {
 
 // OpenBLAS kernels without AVX2; what an old library falls back to on a processor it does not know.
-const std::set<std::string> slow_kernels = {"Prescott", "Core2",       "Penryn",  "Dunnington", "Nehalem",
-                                            "Atom",     "Sandybridge", "Katmai",  "Coppermine", "Northwood",
-                                            "Banias",   "Barcelona",   "Bobcat",  "Bulldozer",  "Piledriver",
-                                            "Steamroller", "Athlon",   "Opteron", "Opteron_SSE3", "Generic", "generic"};
+const std::set<std::string> slow_kernels = {
+    "Prescott",   "Core2",       "Penryn",    "Dunnington", "Nehalem",      "Atom",    "Sandybridge",
+    "Katmai",     "Coppermine",  "Northwood", "Banias",     "Barcelona",    "Bobcat",  "Bulldozer",
+    "Piledriver", "Steamroller", "Athlon",    "Opteron",    "Opteron_SSE3", "Generic", "generic"};
 
 template <class Function>
 Function* loaded(const char* name) {
@@ -29,8 +30,9 @@ Function* loaded(const char* name) {
 std::string kernel_advice(const std::string& kernel, bool avx2, bool avx512) {
   if (!avx2 || slow_kernels.count(kernel) == 0) return "";
   const std::string better = avx512 ? "SkylakeX" : "Haswell";
-  return "OpenBLAS runs its '" + kernel + "' kernels, which use a fraction of this processor: set OPENBLAS_CORETYPE=" +
-         better + " before the start (mpirun -x OPENBLAS_CORETYPE=" + better + ")";
+  return "OpenBLAS runs its '" + kernel +
+         "' kernels, which use a fraction of this processor: set OPENBLAS_CORETYPE=" + better +
+         " before the start (mpirun -x OPENBLAS_CORETYPE=" + better + ")";
 }
 
 Blas inspect_blas() {
@@ -45,17 +47,25 @@ Blas inspect_blas() {
 }
 
 int cores_per_rank(MPI_Comm comm) {
+  const int online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  if (sched_getaffinity(0, sizeof mine, &mine) != 0)
+    for (int cpu = 0; cpu < std::min(online, CPU_SETSIZE); ++cpu) CPU_SET(cpu, &mine);
   MPI_Comm node;
   MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
   int ranks = 1;
   MPI_Comm_size(node, &ranks);
+  std::vector<cpu_set_t> masks(static_cast<std::size_t>(ranks));
+  MPI_Allgather(&mine, sizeof mine, MPI_BYTE, masks.data(), sizeof mine, MPI_BYTE, node);
   MPI_Comm_free(&node);
-  const int online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  int allowed = online;
-  cpu_set_t mask;
-  if (sched_getaffinity(0, sizeof mask, &mask) == 0) allowed = CPU_COUNT(&mask);
-  const bool bound = allowed < online;
-  return std::max(1, bound ? allowed : online / ranks);
+  // Ranks bound apart have their cores for themselves; unbound ones, or several in a job's part of a node, share.
+  const auto sharing = std::count_if(masks.begin(), masks.end(), [&](const cpu_set_t& other) {
+    cpu_set_t common;
+    CPU_AND(&common, &mine, &other);
+    return CPU_COUNT(&common) > 0;
+  });
+  return std::max(1, CPU_COUNT(&mine) / std::max(1, static_cast<int>(sharing)));
 }
 
 void set_threads(int threads) {

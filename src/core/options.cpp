@@ -17,10 +17,25 @@ namespace {
 constexpr std::size_t text_length = 4096;
 constexpr PetscInt list_length = 64;
 
+// PETSc drops what does not fit: one place more shows that there was more.
+void require_whole(const std::string& name, PetscInt count) {
+  ESPALIER_REQUIRE(count <= list_length, name + ": the list is longer than " + std::to_string(list_length));
+}
+
 std::string number(double value) {
   std::array<char, 32> buffer{};
   std::snprintf(buffer.data(), buffer.size(), "%g", value);
   return buffer.data();
+}
+
+// A value that PETSc cannot read is reported in its words, but with the option's name.
+void require_readable(const std::string& name, PetscErrorCode code) {
+  try {
+    core::check(code, "value", __FILE__, __LINE__);
+  } catch (const PetscFailure& failure) {
+    const std::string text = failure.what();
+    throw UserError(name + ": " + text.substr(0, text.find(" [PETSc error")), __FILE__, __LINE__);
+  }
 }
 
 std::size_t edit_distance(const std::string& a, const std::string& b) {
@@ -75,7 +90,7 @@ double OptionReader::real(const char* name, const char* help, double fallback, d
   ESPALIER_OPTION_ITEMS;
   const std::string full = full_name(name);
   PetscReal value = fallback;
-  ESPALIER_CALL(PetscOptionsReal(name, help, "", value, &value, nullptr));
+  require_readable(full, PetscOptionsReal(name, help, "", value, &value, nullptr));
   ESPALIER_REQUIRE(std::isfinite(value) && value >= least && value <= most,
                    full + " " + number(value) + ": must lie in [" + number(least) + ", " + number(most) + "]");
   return value;
@@ -91,18 +106,16 @@ PetscInt OptionReader::integer(const char* name, const char* help, PetscInt fall
   ESPALIER_OPTION_ITEMS;
   const std::string full = full_name(name);
   PetscInt value = fallback;
-  ESPALIER_CALL(PetscOptionsInt(name, help, "", value, &value, nullptr));
-  ESPALIER_REQUIRE(value >= least && value <= most,
-                   full + " " + std::to_string(value) + ": must lie in [" + std::to_string(least) + ", " +
-                       std::to_string(most) + "]");
+  require_readable(full, PetscOptionsInt(name, help, "", value, &value, nullptr));
+  ESPALIER_REQUIRE(value >= least && value <= most, full + " " + std::to_string(value) + ": must lie in [" +
+                                                        std::to_string(least) + ", " + std::to_string(most) + "]");
   return value;
 }
 
 bool OptionReader::flag(const char* name, const char* help, bool fallback) {
   ESPALIER_OPTION_ITEMS;
-  full_name(name);
   PetscBool value = fallback ? PETSC_TRUE : PETSC_FALSE;
-  ESPALIER_CALL(PetscOptionsBool(name, help, "", value, &value, nullptr));
+  require_readable(full_name(name), PetscOptionsBool(name, help, "", value, &value, nullptr));
   return value == PETSC_TRUE;
 }
 
@@ -129,11 +142,12 @@ std::vector<PetscInt> OptionReader::integers(const char* name, const char* help,
                                              PetscInt least) {
   ESPALIER_OPTION_ITEMS;
   const std::string full = full_name(name);
-  std::vector<PetscInt> values(list_length);
-  PetscInt count = list_length;
+  std::vector<PetscInt> values(list_length + 1);
+  PetscInt count = list_length + 1;
   PetscBool given = PETSC_FALSE;
-  ESPALIER_CALL(PetscOptionsIntArray(name, help, "", values.data(), &count, &given));
+  require_readable(full, PetscOptionsIntArray(name, help, "", values.data(), &count, &given));
   if (!given) return fallback;
+  require_whole(full, count);
   values.resize(static_cast<std::size_t>(count));
   for (const PetscInt value : values)
     ESPALIER_REQUIRE(value >= least, full + ": " + std::to_string(value) + " is below " + std::to_string(least));
@@ -143,11 +157,12 @@ std::vector<PetscInt> OptionReader::integers(const char* name, const char* help,
 std::vector<double> OptionReader::reals(const char* name, const char* help, const std::vector<double>& fallback) {
   ESPALIER_OPTION_ITEMS;
   const std::string full = full_name(name);
-  std::vector<PetscReal> values(list_length);
-  PetscInt count = list_length;
+  std::vector<PetscReal> values(list_length + 1);
+  PetscInt count = list_length + 1;
   PetscBool given = PETSC_FALSE;
-  ESPALIER_CALL(PetscOptionsRealArray(name, help, "", values.data(), &count, &given));
+  require_readable(full, PetscOptionsRealArray(name, help, "", values.data(), &count, &given));
   if (!given) return fallback;
+  require_whole(full, count);
   values.resize(static_cast<std::size_t>(count));
   for (const double value : values) ESPALIER_REQUIRE(std::isfinite(value), full + ": a value is not finite");
   return values;
@@ -158,8 +173,7 @@ std::vector<double> OptionReader::reals(const char* name, const char* help, cons
 namespace {
 
 // PetscOptionsBegin/End contain PetscCall, which returns a code: so they live in a C-like function of their own.
-PetscErrorCode run_group(MPI_Comm comm, const char* prefix, const char* title,
-                         const std::function<void(void*)>& body) {
+PetscErrorCode run_group(MPI_Comm comm, const char* prefix, const char* title, const std::function<void(void*)>& body) {
   PetscFunctionBeginUser;
   std::exception_ptr failure;
   PetscOptionsBegin(comm, prefix, title, nullptr);

@@ -23,6 +23,7 @@ namespace {
 constexpr double agreement_seconds = 5;
 
 std::atomic<int> interrupts{0};
+int interrupt_guards = 0;
 
 void note_interrupt(int signal) {
   if (interrupts.fetch_add(1) > 0) {
@@ -63,7 +64,7 @@ Session::Session(int& argc, char**& argv, const Program& program) {
   ESPALIER_CALL(PetscInitialize(&argc, &argv, nullptr, help.c_str()));
   PetscBool traceback = PETSC_FALSE;
   ESPALIER_CALL(PetscOptionsGetBool(nullptr, nullptr, "-error_traceback", &traceback, nullptr));
-  if (!traceback) install_error_handler();
+  if (traceback) ESPALIER_CALL(PetscPopErrorHandler());
   MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
   MPI_Comm_dup(MPI_COMM_WORLD, &failure_comm_);
   MPI_Comm_rank(comm_, &rank_);
@@ -107,6 +108,9 @@ void agree(MPI_Comm comm, const std::function<void()>& body) {
   } catch (const std::exception& error) {
     failure = std::current_exception();
     message = error.what();
+  } catch (...) {
+    failure = std::current_exception();
+    message = "unexpected failure of unknown type";
   }
   int rank = 0;
   int size = 1;
@@ -203,6 +207,7 @@ struct InterruptGuard::Saved {
 };
 
 InterruptGuard::InterruptGuard() : saved_(std::make_unique<Saved>()) {
+  if (interrupt_guards++ == 0) interrupts.store(0);
   struct sigaction action {};
   action.sa_handler = note_interrupt;
   sigaction(SIGINT, &action, &saved_->interrupt);
@@ -212,6 +217,7 @@ InterruptGuard::InterruptGuard() : saved_(std::make_unique<Saved>()) {
 InterruptGuard::~InterruptGuard() {
   sigaction(SIGINT, &saved_->interrupt, nullptr);
   sigaction(SIGTERM, &saved_->terminate, nullptr);
+  --interrupt_guards;
 }
 
 bool InterruptGuard::interrupted() { return interrupts.load() > 0; }

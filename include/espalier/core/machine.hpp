@@ -20,7 +20,8 @@ Blas inspect_blas();
 /// The comparison alone: advice for an OpenBLAS kernel on a processor with the given instruction sets.
 std::string kernel_advice(const std::string& kernel, bool avx2, bool avx512);
 
-/// Cores that this rank can use: its affinity mask when it is bound, else its share of the node's cores (at least 1).
+/// Cores that this rank can use: those it may run on, divided by the ranks of its node that may run there too (at least
+/// 1).
 /// Collective on `comm`.
 int cores_per_rank(MPI_Comm comm);
 

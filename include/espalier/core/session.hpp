@@ -60,7 +60,8 @@ bool any_rank(MPI_Comm comm, bool flag);
 /// with the text of the lowest failing rank. Collective on `comm`; `body` must not be.
 void agree(MPI_Comm comm, const std::function<void()>& body);
 
-/// From SIGINT or SIGTERM on, interrupted() is true; the second signal ends the process at once.
+/// From SIGINT or SIGTERM on, interrupted() is true; the second signal ends the process at once. A guard starts clean,
+/// unless it lives inside another one.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -1,0 +1,95 @@
+#include "espalier/core/machine.hpp"
+
+#include <sched.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/test/unit_test.hpp>
+
+using namespace espalier;
+
+namespace utf = boost::unit_test;
+
+namespace {
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// Binds the process to the first `count` of its cores for the length of a test.
+class Bound {
+ public:
+  explicit Bound(int count) {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t some;
+    CPU_ZERO(&some);
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&some) < count; ++cpu)
+      if (CPU_ISSET(cpu, &before_)) CPU_SET(cpu, &some);
+    sched_setaffinity(0, sizeof some, &some);
+  }
+  ~Bound() { sched_setaffinity(0, sizeof before_, &before_); }
+  Bound(const Bound&) = delete;
+  Bound& operator=(const Bound&) = delete;
+
+ private:
+  cpu_set_t before_{};
+};
+
+int allowed_cores() {
+  cpu_set_t mask;
+  return sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(core_machine, *utf::label("unit"))
+
+BOOST_AUTO_TEST_CASE(slow_kernels_on_able_processors_get_advice) {
+  for (const char* kernel : {"Prescott", "Nehalem", "Sandybridge", "Barcelona", "Generic", "generic"}) {
+    const std::string haswell = core::kernel_advice(kernel, true, false);
+    BOOST_TEST(has(haswell, kernel));
+    BOOST_TEST(has(haswell, "OPENBLAS_CORETYPE=Haswell"));
+    const std::string skylake = core::kernel_advice(kernel, true, true);
+    BOOST_TEST(has(skylake, "OPENBLAS_CORETYPE=SkylakeX"));
+    BOOST_TEST(!has(skylake, "\n"));
+    BOOST_TEST(core::kernel_advice(kernel, false, false).empty());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(fast_and_foreign_kernels_get_none) {
+  for (const char* kernel : {"SkylakeX", "Haswell", "Zen", "Cooperlake", "Sapphirerapids", ""})
+    BOOST_TEST(core::kernel_advice(kernel, true, true).empty());
+}
+
+BOOST_AUTO_TEST_CASE(the_blas_of_this_process_has_a_description) {
+  const core::Blas blas = core::inspect_blas();
+  BOOST_TEST(!blas.library.empty());
+  if (blas.library != "unknown") BOOST_TEST(!blas.kernel.empty());
+}
+
+BOOST_AUTO_TEST_CASE(ranks_share_the_cores_of_a_node, *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
+  int size = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int share = core::cores_per_rank(MPI_COMM_WORLD);
+  BOOST_TEST(share >= 1);
+  BOOST_TEST(share <= std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))));
+  BOOST_TEST(core::cores_per_rank(MPI_COMM_SELF) == allowed_cores());
+}
+
+// As below a batch system that gives a job a part of the node.
+BOOST_AUTO_TEST_CASE(ranks_bound_to_the_same_cores_share_those, *utf::label("np1") * utf::label("np2")) {
+  int size = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int part = std::max(1, allowed_cores() / 2);
+  const Bound bound(part);
+  BOOST_TEST(core::cores_per_rank(MPI_COMM_WORLD) == std::max(1, part / size));
+}
+
+BOOST_AUTO_TEST_CASE(threads_can_be_set) {
+  const int before = torch::get_num_threads();
+  core::set_threads(2);
+  BOOST_TEST(torch::get_num_threads() == 2);
+  core::set_threads(before);
+  BOOST_TEST(torch::get_num_threads() == before);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
