@@ -60,9 +60,24 @@ PetscErrorCode gradient_scale(Vec vec, PetscScalar alpha) {
   PetscFunctionReturn(PETSC_SUCCESS);
 }
 
+PetscErrorCode gradient_local_size(Vec vec, PetscInt* size) {
+  PetscFunctionBegin;
+  *size = vec->map->n;
+  PetscFunctionReturn(PETSC_SUCCESS);
+}
+
+PetscErrorCode gradient_size(Vec vec, PetscInt* size) {
+  PetscFunctionBegin;
+  *size = vec->map->N;
+  PetscFunctionReturn(PETSC_SUCCESS);
+}
+
 // mu += alpha P.
 PetscErrorCode gradient_axpy(Vec /*mu*/, PetscScalar alpha, Vec product) {
+  PetscBool same = PETSC_FALSE;
   PetscFunctionBegin;
+  PetscCall(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(product), type_name, &same));
+  PetscCheck(same, PETSC_COMM_SELF, PETSC_ERR_SUP, "only a gradient Vec can be added to a gradient Vec");
   GradientData& data = data_of(product);
   if (data.product != nullptr) PetscCall(guard([&] { data.product->accumulate(alpha * data.scale); }));
   PetscFunctionReturn(PETSC_SUCCESS);
@@ -75,6 +90,8 @@ PetscErrorCode gradient_create(Vec vec) {
   vec->ops->duplicate = gradient_duplicate;
   vec->ops->duplicatevecs = gradient_duplicate_vecs;
   vec->ops->destroyvecs = gradient_destroy_vecs;
+  vec->ops->getsize = gradient_size;
+  vec->ops->getlocalsize = gradient_local_size;
   vec->ops->set = gradient_set;
   vec->ops->scale = gradient_scale;
   vec->ops->axpy = gradient_axpy;
