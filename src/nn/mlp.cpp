@@ -22,22 +22,40 @@ const std::vector<std::string> precision_names = {"double", "float"};
 // z <- s(z), in place.
 void activate(Activation activation, at::Tensor& z) {
   switch (activation) {
-    case Activation::relu: z.relu_(); break;
-    case Activation::leaky_relu: at::leaky_relu_(z, leaky_slope); break;
-    case Activation::tanh: z.tanh_(); break;
-    case Activation::elu: at::elu_(z); break;
-    case Activation::identity: break;
+    case Activation::relu:
+      z.relu_();
+      break;
+    case Activation::leaky_relu:
+      at::leaky_relu_(z, leaky_slope);
+      break;
+    case Activation::tanh:
+      z.tanh_();
+      break;
+    case Activation::elu:
+      at::elu_(z);
+      break;
+    case Activation::identity:
+      break;
   }
 }
 
 // delta <- delta * s'(z), in place, with s' expressed by the activation a = s(z).
 void scale_by_slope(Activation activation, at::Tensor& delta, const at::Tensor& a) {
   switch (activation) {
-    case Activation::relu: at::threshold_backward_out(delta, delta, a, 0); break;
-    case Activation::leaky_relu: delta.copy_(at::leaky_relu_backward(delta, a, leaky_slope, true)); break;
-    case Activation::tanh: at::tanh_backward_out(delta, delta, a); break;
-    case Activation::elu: delta.copy_(at::elu_backward(delta, 1, 1, 1, true, a)); break;
-    case Activation::identity: break;
+    case Activation::relu:
+      at::threshold_backward_out(delta, delta, a, 0);
+      break;
+    case Activation::leaky_relu:
+      delta.copy_(at::leaky_relu_backward(delta, a, leaky_slope, true));
+      break;
+    case Activation::tanh:
+      at::tanh_backward_out(delta, delta, a);
+      break;
+    case Activation::elu:
+      delta.copy_(at::elu_backward(delta, 1, 1, 1, true, a));
+      break;
+    case Activation::identity:
+      break;
   }
 }
 
@@ -48,14 +66,20 @@ at::Tensor initial_weight(const MlpSettings& settings, std::int64_t rows, std::i
   const double fan_out = static_cast<double>(rows);
   at::Tensor weight = at::empty({rows, columns}, options);
   switch (settings.initialisation) {
-    case Initialisation::normal: weight.normal_(0, settings.initial_std, generator); break;
-    case Initialisation::uniform: weight.uniform_(-1 / std::sqrt(fan_in), 1 / std::sqrt(fan_in), generator); break;
+    case Initialisation::normal:
+      weight.normal_(0, settings.initial_std, generator);
+      break;
+    case Initialisation::uniform:
+      weight.uniform_(-1 / std::sqrt(fan_in), 1 / std::sqrt(fan_in), generator);
+      break;
     case Initialisation::xavier: {
       const double bound = std::sqrt(6 / (fan_in + fan_out));
       weight.uniform_(-bound, bound, generator);
       break;
     }
-    case Initialisation::kaiming: weight.normal_(0, std::sqrt(2 / fan_in), generator); break;
+    case Initialisation::kaiming:
+      weight.normal_(0, std::sqrt(2 / fan_in), generator);
+      break;
   }
   return weight;
 }
@@ -94,7 +118,7 @@ void MlpSettings::read(MPI_Comm comm) {
 // Buffers that tapes hand back when they go, and the ones that a backward pass uses: no allocation in a step.
 struct Mlp::Workspace {
   using Activations = std::vector<at::Tensor>;
-  std::map<std::int64_t, std::vector<Activations>> free;  // by number of samples
+  std::map<std::int64_t, std::vector<Activations>> free;   // by number of samples
   std::map<std::int64_t, std::vector<at::Tensor>> deltas;  // layer outputs' cotangents, by number of samples
   const void* deltas_owner = nullptr;                      // the tape whose cotangents `deltas` holds
 };
@@ -164,8 +188,7 @@ class MlpTape : public Tape {
     auto& buffers = network_->workspace_->deltas[samples];
     if (buffers.empty())
       for (std::size_t l = 0; l < network_->layers(); ++l)
-        buffers.push_back(
-            at::empty({samples, network_->settings_.widths[l + 1]}, activations_.front().options()));
+        buffers.push_back(at::empty({samples, network_->settings_.widths[l + 1]}, activations_.front().options()));
     return buffers;
   }
 
@@ -175,6 +198,8 @@ class MlpTape : public Tape {
 
 Mlp::Mlp(const MlpSettings& settings) : settings_(settings), workspace_(std::make_unique<Workspace>()) {
   ESPALIER_REQUIRE(settings_.widths.size() >= 2, "an MLP needs at least its numbers of inputs and outputs as widths");
+  for (const auto width : settings_.widths)
+    ESPALIER_REQUIRE(width > 0, "the width " + std::to_string(width) + " of an MLP's layer must be positive");
   at::Generator generator = at::detail::createCPUGenerator(settings_.seed);
   const auto type = settings_.single_precision ? at::kFloat : at::kDouble;
   std::vector<at::Tensor> leaves;
@@ -229,11 +254,20 @@ at::Tensor Mlp::evaluate(const at::Tensor& u) const {
     a = at::addmm(bias(l), a, weight(l).t());
     if (l + 1 == layers()) break;
     switch (settings_.activation) {
-      case Activation::relu: a = a.relu(); break;
-      case Activation::leaky_relu: a = at::leaky_relu(a, leaky_slope); break;
-      case Activation::tanh: a = a.tanh(); break;
-      case Activation::elu: a = at::elu(a); break;
-      case Activation::identity: break;
+      case Activation::relu:
+        a = a.relu();
+        break;
+      case Activation::leaky_relu:
+        a = at::leaky_relu(a, leaky_slope);
+        break;
+      case Activation::tanh:
+        a = a.tanh();
+        break;
+      case Activation::elu:
+        a = at::elu(a);
+        break;
+      case Activation::identity:
+        break;
     }
   }
   return a;

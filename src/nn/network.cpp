@@ -16,18 +16,22 @@ class AutogradTape : public Tape {
   const at::Tensor& input() const override { return u_; }
 
   void vjp(const at::Tensor& w, const at::Tensor& u_bar) override {
+    theta_bar_.assign(parameters_->tensors().size(), at::Tensor());
+    if (!y_.requires_grad()) {
+      u_bar.zero_();
+      return;
+    }
     std::vector<at::Tensor> with_respect_to = {u_};
-    for (const auto& theta : parameters_->tensors()) with_respect_to.push_back(theta);
+    for (const auto& theta : parameters_->tensors())
+      if (theta.requires_grad()) with_respect_to.push_back(theta);
     const auto weights = w.to(y_.scalar_type());
     // y may not depend on some of them: then their cotangent is undefined, which means zero.
     const auto cotangents = torch::autograd::grad({y_}, with_respect_to, {weights}, true, false, true);
     const torch::NoGradGuard no_grad;
-    if (cotangents[0].defined()) {
-      u_bar.copy_(cotangents[0]);
-    } else {
-      u_bar.zero_();
-    }
-    theta_bar_.assign(cotangents.begin() + 1, cotangents.end());
+    copy_or_zero(cotangents[0], u_bar);
+    auto next = cotangents.begin() + 1;
+    for (std::size_t i = 0; i < theta_bar_.size(); ++i)
+      if (parameters_->tensors()[i].requires_grad()) theta_bar_[i] = *next++;
   }
 
   void accumulate(double alpha) override {
@@ -40,18 +44,24 @@ class AutogradTape : public Tape {
   // J v is the derivative of J^T w, linear in w, with respect to w.
   void jvp(const at::Tensor& v, const at::Tensor& y) override {
     const torch::AutoGradMode with_grad(true);
+    at::Tensor pulled;
+    at::Tensor pushed;
     const auto w = torch::zeros_like(y_).requires_grad_(true);
-    const auto pulled = torch::autograd::grad({y_}, {u_}, {w}, true, true)[0];
-    const auto pushed = torch::autograd::grad({pulled}, {w}, {v.to(y_.scalar_type())}, true, false, true)[0];
+    if (y_.requires_grad()) pulled = torch::autograd::grad({y_}, {u_}, {w}, true, true, true)[0];
+    if (pulled.defined()) pushed = torch::autograd::grad({pulled}, {w}, {v.to(y_.scalar_type())}, true, false, true)[0];
     const torch::NoGradGuard no_grad;
-    if (pushed.defined()) {
-      y.copy_(pushed);
-    } else {
-      y.zero_();
-    }
+    copy_or_zero(pushed, y);
   }
 
  private:
+  static void copy_or_zero(const at::Tensor& from, const at::Tensor& to) {
+    if (from.defined()) {
+      to.copy_(from);
+    } else {
+      to.zero_();
+    }
+  }
+
   at::Tensor u_;
   at::Tensor y_;
   FlatParameters* parameters_;
