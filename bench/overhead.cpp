@@ -55,8 +55,7 @@ petsc::MatHandle linear_operator(PetscInt n) {
   const double h4 = h2 * h2;
   const double filter[5] = {-1 / h4, 4 / h4 - 1 / h2, -6 / h4 + 2 / h2, 4 / h4 - 1 / h2, -1 / h4};
   for (PetscInt i = 0; i < n; ++i)
-    for (PetscInt k = 0; k < 5; ++k)
-      ESPALIER_CALL(MatSetValue(a.get(), i, (i + k - 2 + n) % n, filter[k], ADD_VALUES));
+    for (PetscInt k = 0; k < 5; ++k) ESPALIER_CALL(MatSetValue(a.get(), i, (i + k - 2 + n) % n, filter[k], ADD_VALUES));
   ESPALIER_CALL(MatAssemblyBegin(a.get(), MAT_FINAL_ASSEMBLY));
   ESPALIER_CALL(MatAssemblyEnd(a.get(), MAT_FINAL_ASSEMBLY));
   return a;

@@ -77,8 +77,7 @@ data::Spectrum mean_spectrum(MPI_Comm comm, const at::Tensor& states, double len
   const auto local = static_cast<std::size_t>(states.size(0) * states.size(1));
   data::Spectrum spectrum;
   spectrum.energy.assign(dof / 2 + 1, 0.0);
-  for (std::size_t k = 0; k <= dof / 2; ++k)
-    spectrum.wavenumber.push_back(2 * M_PI * static_cast<double>(k) / length);
+  for (std::size_t k = 0; k <= dof / 2; ++k) spectrum.wavenumber.push_back(2 * M_PI * static_cast<double>(k) / length);
   if (local > 0) {
     spectrum = data::energy_spectrum(to_vector(states).data(), local, dof, length);
     for (double& energy : spectrum.energy) energy *= static_cast<double>(local);
@@ -121,7 +120,8 @@ void write_figure(const std::string& folder, const Settings& s, const io::Series
   const std::size_t known = figure.truth.size() / dof;
   std::vector<double> error(known * dof);
   for (std::size_t i = 0; i < error.size(); ++i) error[i] = figure.prediction[i] - figure.truth[i];
-  file.write("time", {count}, std::vector<double>(figure.times.begin(), figure.times.begin() + static_cast<long>(count)));
+  file.write("time", {count},
+             std::vector<double>(figure.times.begin(), figure.times.begin() + static_cast<long>(count)));
   file.write("x", {dof}, series.coordinates);
   file.write("truth", {known, dof}, figure.truth);
   file.write("prediction", {count, dof}, figure.prediction);
@@ -193,9 +193,9 @@ void evaluate_rollout(MPI_Comm comm, train::IntegratorObjective& objective, cons
     const std::int64_t start = (mine.first + j) * spacing;
     const std::int64_t length = std::min(held_out.size(0) - start, rollout.states.size(0));
     const std::vector<double> times(figure.times.begin(), figure.times.begin() + length);
-    const double valid = data::valid_time(times, to_vector(held_out.slice(0, start, start + length)),
-                                          to_vector(rollout.states.slice(0, 0, length).select(1, j)), series.dof,
-                                          valid_threshold);
+    const double valid =
+        data::valid_time(times, to_vector(held_out.slice(0, start, start + length)),
+                         to_vector(rollout.states.slice(0, 0, length).select(1, j)), series.dof, valid_threshold);
     valid_sum += valid;
     if (start == 0) figure.valid_time = valid;
   }

@@ -87,11 +87,11 @@ std::vector<std::string> dot_products(MPI_Comm comm, const Model& model, const a
   }
   std::vector<std::string> failures;
   const std::vector<std::pair<std::string, espalier::model::Term*>> terms = {{"network", model.advection.get()},
-                                                                              {"linear part", model.diffusion.get()}};
+                                                                             {"linear part", model.diffusion.get()}};
   for (const auto& [name, term] : terms) {
     const double error = espalier::model::dot_product_error(*term, 0, u.get(), 1);
-    ESPALIER_CALL(PetscPrintf(comm, "  dot product <w, J v> = <J^T w, v>, %-12s relative error %.1e\n", name.c_str(),
-                              error));
+    ESPALIER_CALL(
+        PetscPrintf(comm, "  dot product <w, J v> = <J^T w, v>, %-12s relative error %.1e\n", name.c_str(), error));
     report.metric("grad_check_dot_" + name.substr(0, name.find(' ')), error);
     if (!(error <= dot_product_tolerance)) failures.push_back("dot product of the " + name);
   }
@@ -135,8 +135,7 @@ void check_gradient(MPI_Comm comm, const Settings& settings, nn::MlpSettings net
     if (!(error <= float_tolerance)) failures.emplace_back("gradient of the float network");
   }
   ESPALIER_CALL(PetscPrintf(comm, "gradient check: %s\n", failures.empty() ? "passed" : "FAILED"));
-  if (!failures.empty())
-    throw NumericalError("the gradient check failed: " + core::join(failures), __FILE__, __LINE__);
+  if (!failures.empty()) throw NumericalError("the gradient check failed: " + core::join(failures), __FILE__, __LINE__);
 }
 
 }  // namespace ks

@@ -50,7 +50,8 @@ Experiment read_experiment(MPI_Comm comm) {
   if (window > 0) {
     const double intervals = window / e.settings.interval;
     ESPALIER_REQUIRE(std::abs(intervals - std::round(intervals)) < 1e-9 && intervals > 0.5,
-                     "-ks_window " + std::to_string(window) + ": must be a multiple of the data interval -ks_interval " +
+                     "-ks_window " + std::to_string(window) +
+                         ": must be a multiple of the data interval -ks_interval " +
                          std::to_string(e.settings.interval));
     e.training.window = static_cast<int>(std::lround(intervals));
   }
@@ -84,9 +85,9 @@ void run_experiment(core::Session& session) {
 
   // Reference trajectory; the first part trains, the rest is never seen.
   const io::Series series = ks::reference_series(e.settings, comm);
-  const at::Tensor states =
-      torch::from_blob(const_cast<double*>(series.states.data()),
-                       {static_cast<std::int64_t>(series.count()), static_cast<std::int64_t>(series.dof)}, torch::kDouble);
+  const at::Tensor states = torch::from_blob(
+      const_cast<double*>(series.states.data()),
+      {static_cast<std::int64_t>(series.count()), static_cast<std::int64_t>(series.dof)}, torch::kDouble);
   const auto [seen, unseen] = train::split_states(states, e.training.fraction);
   const train::WindowDataset train_windows(seen, e.training.window);
   const train::WindowDataset held_out_windows(unseen, e.training.window);

@@ -24,11 +24,12 @@ Settings Settings::from_options(MPI_Comm comm) {
     s.interval = o.positive("-ks_interval", "time between two states", s.interval);
     s.transient = o.real("-ks_transient", "time discarded before the first state", s.transient, 0);
     s.data_seed = o.integer("-data_seed", "0: the paper's initial state; else perturbed", 0, 0);
-    s.data_file = o.text("-data_file", "your own series (schema: espalier/io/series.hpp); empty: generated reference data", "");
+    s.data_file =
+        o.text("-data_file", "your own series (schema: espalier/io/series.hpp); empty: generated reference data", "");
     s.data_dir = o.text("-data_dir", "folder where generated reference data is cached", s.data_dir);
     s.output = o.text("-output", "folder for restart files, rollout.h5 and figures; empty: nothing is written", "");
-    s.linear_solver = static_cast<model::LinearSolver>(o.choice(
-        "-linear_solver", "solves with shift I - A for the whole batch", model::linear_solver_names(), 0));
+    s.linear_solver = static_cast<model::LinearSolver>(
+        o.choice("-linear_solver", "solves with shift I - A for the whole batch", model::linear_solver_names(), 0));
     s.network_keep_mb =
         o.real("-network_keep_mb", "memory for network evaluations kept from forward run to adjoint (MB)", 1024, 0);
     s.rollout_time = o.real("-rollout_time", "length of the rollouts from unseen states; 0: none", s.rollout_time, 0);
@@ -80,8 +81,8 @@ io::Series reference_series(const Settings& s, MPI_Comm comm) {
   generator.transient = s.transient;
   generator.seed = s.data_seed;
   if (!s.data_file.empty()) return own_series(s, comm);
-  const std::string name = "ks_" + std::to_string(s.points) + "_" + std::to_string(s.states) + "_seed" +
-                           std::to_string(s.data_seed) + ".h5";
+  const std::string name =
+      "ks_" + std::to_string(s.points) + "_" + std::to_string(s.states) + "_seed" + std::to_string(s.data_seed) + ".h5";
   return data::cached_series(s.data_dir + "/" + name, generator, comm);
 }
 

@@ -16,15 +16,15 @@ namespace ks {
 
 /// What the options -ks_*, -data_*, -linear_solver and -rollout_* say.
 struct Settings {
-  long points = 64;           ///< N
-  double length = 22;         ///< L
-  long states = 5001;         ///< of the reference series
-  double interval = 0.2;      ///< between them
-  double transient = 1000;    ///< discarded before them
+  long points = 64;         ///< N
+  double length = 22;       ///< L
+  long states = 5001;       ///< of the reference series
+  double interval = 0.2;    ///< between them
+  double transient = 1000;  ///< discarded before them
   long data_seed = 0;
-  std::string data_file;      ///< the user's own series; empty: a cache in data_dir
+  std::string data_file;  ///< the user's own series; empty: a cache in data_dir
   std::string data_dir = "espalier_data";
-  std::string output;         ///< folder for restart files, rollout and figures; empty: none
+  std::string output;  ///< folder for restart files, rollout and figures; empty: none
   espalier::model::LinearSolver linear_solver = espalier::model::LinearSolver::lu_dense;
   double network_keep_mb = 1024;
   double rollout_time = 200;

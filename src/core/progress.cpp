@@ -45,7 +45,8 @@ void Progress::update(long done, const std::string& note) {
   if (!active_) return;
   const double now = MPI_Wtime();
   const bool tenth = done * 10 / total_ != std::max(0L, last_done_) * 10 / total_ || last_done_ < 0;
-  const bool due = terminal_ ? now - last_time_ >= redraw_seconds || last_done_ < 0 : tenth || now - last_time_ >= quiet_seconds;
+  const bool due =
+      terminal_ ? now - last_time_ >= redraw_seconds || last_done_ < 0 : tenth || now - last_time_ >= quiet_seconds;
   if (!due && done < total_) return;
   print(done, note);
   last_done_ = done;
@@ -57,8 +58,8 @@ void Progress::print(long done, const std::string& note) {
   const double left = done > 0 ? elapsed * static_cast<double>(total_ - done) / static_cast<double>(done) : 0;
   if (terminal_) {
     const int full = static_cast<int>(bar_width * done / total_);
-    const std::string bar = std::string(static_cast<std::size_t>(full), '#') +
-                            std::string(static_cast<std::size_t>(bar_width - full), '.');
+    const std::string bar =
+        std::string(static_cast<std::size_t>(full), '#') + std::string(static_cast<std::size_t>(bar_width - full), '.');
     std::printf("\r%s [%s] %ld/%ld  %s  %s left \x1b[K", label_.c_str(), bar.c_str(), done, total_, note.c_str(),
                 clock(left).c_str());
     open_ = true;

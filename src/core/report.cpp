@@ -38,8 +38,8 @@ Json versions() {
   list["petsc"] = std::to_string(PETSC_VERSION_MAJOR) + "." + std::to_string(PETSC_VERSION_MINOR) + "." +
                   std::to_string(PETSC_VERSION_SUBMINOR);
   list["torch"] = TORCH_VERSION;
-  list["hdf5"] = std::to_string(H5_VERS_MAJOR) + "." + std::to_string(H5_VERS_MINOR) + "." +
-                 std::to_string(H5_VERS_RELEASE);
+  list["hdf5"] =
+      std::to_string(H5_VERS_MAJOR) + "." + std::to_string(H5_VERS_MINOR) + "." + std::to_string(H5_VERS_RELEASE);
   list["compiler"] = __VERSION__;
   return list;
 }
@@ -87,9 +87,9 @@ void RunReport::metric(const std::string& name, double value) { (*json_)["metric
 void RunReport::set_checkpoint_bytes(double bytes) { (*json_)["checkpoint_bytes"] = bytes; }
 
 void RunReport::set(const std::string& key, const nlohmann::json& value) {
-  static const std::set<std::string> contract = {"status",  "app",         "versions", "options", "ranks",   "threads",
-                                                 "blas",    "seed",        "method",   "epochs",  "metrics", "peak_rss_mb",
-                                                 "checkpoint_bytes", "seconds_total"};
+  static const std::set<std::string> contract = {
+      "status", "app",    "versions", "options", "ranks",       "threads",          "blas",
+      "seed",   "method", "epochs",   "metrics", "peak_rss_mb", "checkpoint_bytes", "seconds_total"};
   ESPALIER_ASSERT(contract.count(key) == 0, "report key '" + key + "' belongs to the contract");
   (*json_)[key] = value;
 }

@@ -17,23 +17,41 @@ class CallerTerm : public Term {
     term->ts_ = ts;
     ESPALIER_CALL(TSGetRHSFunction(ts, nullptr, &term->function_, &term->function_context_));
     if (term->function_ == nullptr) return nullptr;
-    Mat jacobian = nullptr;
-    ESPALIER_CALL(TSGetRHSJacobian(ts, &jacobian, nullptr, &term->jacobian_, &term->jacobian_context_));
-    ESPALIER_REQUIRE(term->jacobian_ != nullptr && jacobian != nullptr,
+    // Asked of the DM first: the TS would want to create the matrix.
+    DM dm = nullptr;
+    ESPALIER_CALL(TSGetDM(ts, &dm));
+    ESPALIER_CALL(DMTSGetRHSJacobian(dm, &term->jacobian_, &term->jacobian_context_));
+    ESPALIER_REQUIRE(term->jacobian_ != nullptr,
                      "the TS has a right-hand side function but no Jacobian: call TSSetRHSJacobian() before grafting a "
                      "network, the adjoint needs it");
+    Mat jacobian = nullptr;
+    Mat preconditioner = nullptr;
+    ESPALIER_CALL(TSGetRHSJacobian(ts, &jacobian, &preconditioner, nullptr, nullptr));
     term->matrix_ = petsc::MatHandle::share(jacobian);
+    term->preconditioner_ = petsc::MatHandle::share(preconditioner);
     return term;
   }
 
-  void apply(double t, Vec u, Vec y) override { ESPALIER_CALL(function_(ts_, t, u, y, function_context_)); }
+  void apply(double t, Vec u, Vec y) override {
+    if (function_ != TSComputeRHSFunctionLinear) {
+      ESPALIER_CALL(function_(ts_, t, u, y, function_context_));
+      return;
+    }
+    // f = A u: PETSc's function would multiply with what is the TS's Jacobian by now, the graft's.
+    assemble(t, u);
+    ESPALIER_CALL(MatMult(matrix_.get(), u, y));
+  }
 
   std::shared_ptr<Linearization> linearize(double t, Vec u) override {
-    ESPALIER_CALL(jacobian_(ts_, t, u, matrix_.get(), matrix_.get(), jacobian_context_));
+    assemble(t, u);
     return std::make_shared<MatrixLinearization>(matrix_.get());
   }
 
  private:
+  void assemble(double t, Vec u) {
+    ESPALIER_CALL(jacobian_(ts_, t, u, matrix_.get(), preconditioner_.get(), jacobian_context_));
+  }
+
   class MatrixLinearization : public Linearization {
    public:
     explicit MatrixLinearization(Mat matrix) : matrix_(matrix) {}
@@ -50,6 +68,7 @@ class CallerTerm : public Term {
   TSRHSJacobianFn* jacobian_ = nullptr;
   void* jacobian_context_ = nullptr;
   petsc::MatHandle matrix_;
+  petsc::MatHandle preconditioner_;  // perhaps the same one
 };
 
 /// Everything the TS's callbacks need; lives as long as the TS, composed with it.
@@ -96,8 +115,8 @@ void NeuralTerm::attach_explicit(TS ts, Vec state) {
   }
   graft->jacobian = std::make_unique<JacobianOperator>(state);
   const auto count = static_cast<PetscInt>(network_->parameters().count());
-  graft->parameters =
-      std::make_unique<ParameterOperator>(state, count, graft->jacobian.get(), std::vector<nn::FlatParameters*>{&network_->parameters()});
+  graft->parameters = std::make_unique<ParameterOperator>(state, count, graft->jacobian.get(),
+                                                          std::vector<nn::FlatParameters*>{&network_->parameters()});
   Graft* raw = graft.get();
   PetscContainer container = nullptr;
   ESPALIER_CALL(PetscContainerCreate(PetscObjectComm(reinterpret_cast<PetscObject>(ts)), &container));

@@ -40,8 +40,11 @@ using VoidFunction = void (*)();
 
 std::shared_ptr<Linearization> LinearizationMemo::at(Term& term, double t, Vec u) {
   const petsc::ObjectState state = petsc::state_of(reinterpret_cast<PetscObject>(u));
-  if (!last_ || t != t_ || !(state == state_)) {
+  long version = 0;
+  for (const auto* parameters : term.parameters()) version += parameters->version();
+  if (!last_ || t != t_ || !(state == state_) || version != version_) {
     last_ = term.linearize(t, u);
+    version_ = version;
     t_ = t;
     state_ = state;
   }
@@ -65,7 +68,9 @@ void JacobianOperator::set(std::shared_ptr<Linearization> linearization, double 
   shift_ = shift;
   scale_ = scale;
   last_linearization_ = nullptr;
-  petsc::increase_state(reinterpret_cast<PetscObject>(mat()));
+  // Takes back what PETSc scaled and shifted since, as TS does for implicit methods, and increases the state.
+  ESPALIER_CALL(MatAssemblyBegin(mat(), MAT_FINAL_ASSEMBLY));
+  ESPALIER_CALL(MatAssemblyEnd(mat(), MAT_FINAL_ASSEMBLY));
 }
 
 // y = shift v + scale J v.
@@ -83,8 +88,7 @@ void JacobianOperator::multiply_transpose(Vec w, Vec u_bar) {
 }
 
 bool JacobianOperator::last_product_was(const Linearization& linearization, Vec w) const {
-  return last_linearization_ == &linearization &&
-         petsc::state_of(reinterpret_cast<PetscObject>(w)) == last_cotangent_;
+  return last_linearization_ == &linearization && petsc::state_of(reinterpret_cast<PetscObject>(w)) == last_cotangent_;
 }
 
 ParameterOperator::ParameterOperator(Vec state, PetscInt local_parameters, const JacobianOperator* jacobian,

@@ -42,10 +42,13 @@ std::string dump(const double* values, PetscInt count, const std::string& direct
       directory + "/non_finite_step" + std::to_string(step) + "_rank" + std::to_string(rank) + ".petscbin";
   petsc::VecHandle copy;
   petsc::ViewerHandle viewer;
-  const bool written =
-      VecCreateSeqWithArray(PETSC_COMM_SELF, 1, count, values, copy.out()) == PETSC_SUCCESS &&
-      PetscViewerBinaryOpen(PETSC_COMM_SELF, path.c_str(), FILE_MODE_WRITE, viewer.out()) == PETSC_SUCCESS &&
-      VecView(copy.get(), viewer.get()) == PETSC_SUCCESS;
+  const bool written = VecCreateSeqWithArray(PETSC_COMM_SELF, 1, count, values, copy.out()) == PETSC_SUCCESS &&
+                       PetscViewerCreate(PETSC_COMM_SELF, viewer.out()) == PETSC_SUCCESS &&
+                       PetscViewerSetType(viewer.get(), PETSCVIEWERBINARY) == PETSC_SUCCESS &&
+                       PetscViewerBinarySetSkipInfo(viewer.get(), PETSC_TRUE) == PETSC_SUCCESS &&
+                       PetscViewerFileSetMode(viewer.get(), FILE_MODE_WRITE) == PETSC_SUCCESS &&
+                       PetscViewerFileSetName(viewer.get(), path.c_str()) == PETSC_SUCCESS &&
+                       VecView(copy.get(), viewer.get()) == PETSC_SUCCESS;
   return written ? "; this rank's state is in " + path : "; the state could not be written to " + path;
 }
 

@@ -14,8 +14,8 @@ struct FiniteCheck {
   std::string dump_directory;  ///< empty: no dump
   std::string method;
 
-  /// Throws NumericalError that names step, time, stage (-1: end of step), rank and index of the first value that is not
-  /// finite. Collective if `collective`: then all ranks throw; else this rank alone.
+  /// Throws NumericalError that names step, time, stage (-1: end of step), rank and index of the first value that is
+  /// not finite. Collective if `collective`: then all ranks throw; else this rank alone.
   void require_finite(Vec u, PetscInt step, double time, int stage, bool collective) const;
 };
 

@@ -69,7 +69,11 @@ void IntegratorSettings::read(MPI_Comm comm) {
 class Integrator::Implementation {
  public:
   Implementation(MPI_Comm comm, BatchShape shape, model::SplitSystem system, const IntegratorSettings& settings)
-      : comm_(comm), shape_(shape), system_(std::move(system)), settings_(settings), method_(find_method(settings.method)) {
+      : comm_(comm),
+        shape_(shape),
+        system_(std::move(system)),
+        settings_(settings),
+        method_(find_method(settings.method)) {
     split();
     create_vectors();
     build();
@@ -150,7 +154,7 @@ class Integrator::Implementation {
   at::Tensor snapshots_;
   at::Tensor u0_bar_;
   bool recorded_ = false;
-  std::size_t time_count_ = 2;  // that the TS was built for
+  std::size_t time_count_ = 2;        // that the TS was built for
   long past_forward_iterations_ = 0;  // of TS objects before this one
   long past_adjoint_iterations_ = 0;
 };
@@ -167,8 +171,12 @@ void Integrator::Implementation::split() {
       explicit_ = system_.explicit_part;
       implicit_ = system_.implicit_part;
       break;
-    case Splitting::fully_explicit: explicit_ = sum(system_); break;
-    case Splitting::fully_implicit: implicit_ = sum(system_); break;
+    case Splitting::fully_explicit:
+      explicit_ = sum(system_);
+      break;
+    case Splitting::fully_implicit:
+      implicit_ = sum(system_);
+      break;
   }
   if (!implicit_) return;
   const auto linear = std::dynamic_pointer_cast<LinearTerm>(system_.implicit_part);
@@ -211,8 +219,8 @@ void Integrator::Implementation::attach_explicit_part() {
   if (!explicit_) return;
   const PetscInt columns = parameter_count(explicit_) + parameter_count(implicit_);
   explicit_jacobian_ = std::make_unique<JacobianOperator>(state_.get());
-  explicit_parameters_ = std::make_unique<ParameterOperator>(state_.get(), columns, explicit_jacobian_.get(),
-                                                             explicit_->parameters());
+  explicit_parameters_ =
+      std::make_unique<ParameterOperator>(state_.get(), columns, explicit_jacobian_.get(), explicit_->parameters());
   ESPALIER_CALL(TSSetRHSFunction(
       ts_.get(), nullptr,
       [](TS, PetscReal t, Vec u, Vec f, void* context) noexcept {
@@ -245,8 +253,8 @@ void Integrator::Implementation::attach_implicit_part() {
   if (!implicit_) return;
   const PetscInt columns = parameter_count(explicit_) + parameter_count(implicit_);
   implicit_jacobian_ = std::make_unique<JacobianOperator>(state_.get());
-  implicit_parameters_ = std::make_unique<ParameterOperator>(state_.get(), columns, implicit_jacobian_.get(),
-                                                             implicit_->parameters());
+  implicit_parameters_ =
+      std::make_unique<ParameterOperator>(state_.get(), columns, implicit_jacobian_.get(), implicit_->parameters());
   ESPALIER_CALL(TSSetIFunction(
       ts_.get(), nullptr,
       [](TS, PetscReal t, Vec u, Vec u_t, Vec f, void* context) noexcept {
@@ -321,7 +329,8 @@ void Integrator::Implementation::configure_solvers() {
     ESPALIER_CALL(SNESSetType(snes, SNESKSPONLY));
     ESPALIER_CALL(SNESSetNormSchedule(snes, SNES_NORM_NONE));
   } else {
-    ESPALIER_CALL(SNESSetTolerances(snes, PETSC_CURRENT, newton_tolerance, newton_tolerance, PETSC_CURRENT, PETSC_CURRENT));
+    ESPALIER_CALL(
+        SNESSetTolerances(snes, PETSC_CURRENT, newton_tolerance, newton_tolerance, PETSC_CURRENT, PETSC_CURRENT));
   }
   configure_ksp(forward_ksp(), implicit_is_linear_ ? krylov_tolerance : newton_krylov_tolerance);
   ESPALIER_CALL(KSPCreate(comm_, adjoint_ksp_.out()));
@@ -355,8 +364,9 @@ void Integrator::Implementation::configure_steps() {
   TSType type = nullptr;
   ESPALIER_CALL(TSGetType(ts_.get(), &type));
   const bool kept = method_.ts_type == type || (method_.ts_type == TSCN && std::string(type) == TSTHETA);
-  ESPALIER_REQUIRE(kept, std::string("-ts_type ") + type + ": choose the integrator with -method, which also splits the "
-                                                           "right-hand side");
+  ESPALIER_REQUIRE(kept, std::string("-ts_type ") + type +
+                             ": choose the integrator with -method, which also splits the "
+                             "right-hand side");
   TSAdaptType adapt_type = nullptr;
   ESPALIER_CALL(TSAdaptGetType(adapt, &adapt_type));
   const bool adaptive = std::string(adapt_type) != TSADAPTNONE;
@@ -440,8 +450,9 @@ void Integrator::Implementation::solve() {
     } else {
       core::agree(comm_, run);
     }
-  } catch (const InternalError&) {
-    throw;
+  } catch (const UserError& failure) {
+    // What the ranks agreed on: a numerical failure of one of them.
+    throw NumericalError(failure.what(), __FILE__, __LINE__);
   } catch (const PetscFailure& failure) {
     throw NumericalError(std::string(failure.what()) + "; -method " + method_.name +
                              ": try a smaller -ts_dt, or see -snes_monitor and -ksp_monitor",
@@ -508,8 +519,7 @@ const at::Tensor& Integrator::Implementation::adjoint(const at::Tensor& snapshot
                            __FILE__, __LINE__);
   }
   if (forward_solver != nullptr) ESPALIER_CALL(SNESSetKSP(snes, forward_solver));
-  if (!u0_bar_.defined())
-    u0_bar_ = at::empty({shape_.samples, shape_.dof}, at::TensorOptions().dtype(at::kDouble));
+  if (!u0_bar_.defined()) u0_bar_ = at::empty({shape_.samples, shape_.dof}, at::TensorOptions().dtype(at::kDouble));
   const TensorView view(lambda_.get(), {shape_.samples, shape_.dof}, Access::read);
   u0_bar_.copy_(view.tensor());
   return u0_bar_;

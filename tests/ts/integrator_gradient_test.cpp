@@ -145,8 +145,8 @@ BOOST_AUTO_TEST_CASE(taylor_remainders_fall_with_slope_two) {
       theta.copy_(start);
       return (u * weights).sum().item<double>();
     };
-    const auto in_theta = model::taylor_test([&](double e) { return value(e, 0); },
-                                             g.theta_bar.dot(theta_tan).item<double>(), 1e-3, 5);
+    const auto in_theta =
+        model::taylor_test([&](double e) { return value(e, 0); }, g.theta_bar.dot(theta_tan).item<double>(), 1e-3, 5);
     const auto in_u0 =
         model::taylor_test([&](double e) { return value(0, e); }, (g.u0_bar * u0_tan).sum().item<double>(), 1e-3, 5);
     BOOST_TEST_CONTEXT("method " << method.name) {
@@ -165,8 +165,8 @@ BOOST_AUTO_TEST_CASE(nonlinear_trainable_implicit_part) {
   inner.initialisation = nn::Initialisation::xavier;
   inner.seed = 23;
   const auto network = std::make_shared<nn::Mlp>(inner);
-  const auto implicit = std::make_shared<model::SumTerm>(std::vector<std::shared_ptr<model::Term>>{
-      std::make_shared<model::NeuralTerm>(network), outer.linear});
+  const auto implicit = std::make_shared<model::SumTerm>(
+      std::vector<std::shared_ptr<model::Term>>{std::make_shared<model::NeuralTerm>(network), outer.linear});
   const at::Tensor u0 = random_tensor({samples, dof}, 1);
   const at::Tensor weights = random_tensor({1, samples, dof}, 2);
   for (const std::string method : {"l2", "ars122", "3", "cn", "beuler"}) {

@@ -144,8 +144,8 @@ BOOST_AUTO_TEST_CASE(blow_up_is_reported_by_all_ranks, *utf::label("np1") * utf:
 BOOST_AUTO_TEST_CASE(wrong_input_is_refused) {
   const System system;
   const at::Tensor u0 = random_tensor({samples, dof}, 1);
-  BOOST_CHECK_EXCEPTION(ts::Integrator(PETSC_COMM_WORLD, shape_of(u0), system.split(), settings("rk5x", 0.1)), UserError,
-                        [](const auto& e) { return mentions(e, "rk5x") && mentions(e, "ars122"); });
+  BOOST_CHECK_EXCEPTION(ts::Integrator(PETSC_COMM_WORLD, shape_of(u0), system.split(), settings("rk5x", 0.1)),
+                        UserError, [](const auto& e) { return mentions(e, "rk5x") && mentions(e, "ars122"); });
   BOOST_CHECK_EXCEPTION(ts::Integrator(PETSC_COMM_WORLD, shape_of(u0), {system.neural, nullptr}, settings("l2", 0.1)),
                         UserError, [](const auto& e) { return mentions(e, "explicit and an implicit part"); });
   ts::Integrator integrator(PETSC_COMM_WORLD, shape_of(u0), system.split(), settings("l2", 0.1));

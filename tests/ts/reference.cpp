@@ -32,9 +32,7 @@ at::Tensor imex_step(const Tableau& tableau, const Problem& problem, const at::T
   return next;
 }
 
-at::Tensor right_hand_side(const Problem& problem, const at::Tensor& u) {
-  return problem.g(u) + u.mm(problem.j.t());
-}
+at::Tensor right_hand_side(const Problem& problem, const at::Tensor& u) { return problem.g(u) + u.mm(problem.j.t()); }
 
 at::Tensor explicit_step(const Tableau& tableau, const Problem& problem, const at::Tensor& u, double h) {
   std::vector<at::Tensor> k;

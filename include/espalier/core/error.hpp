@@ -17,8 +17,7 @@ namespace espalier {
 /// Base of every exception the library throws.
 class Error : public std::runtime_error {
  public:
-  Error(const std::string& what, const char* file, int line)
-      : std::runtime_error(what), file_(file), line_(line) {}
+  Error(const std::string& what, const char* file, int line) : std::runtime_error(what), file_(file), line_(line) {}
 
   /// Source position of the throw, "file:line", for bug reports.
   std::string where() const;
@@ -101,14 +100,14 @@ PetscErrorCode guard(Body&& body) noexcept {
 #define ESPALIER_CALL(...) ::espalier::core::check((__VA_ARGS__), #__VA_ARGS__, __FILE__, __LINE__)
 
 /// Checks the user's side, in release builds too; `message` says what is wrong and what to change.
-#define ESPALIER_REQUIRE(condition, message)                                     \
-  do {                                                                           \
+#define ESPALIER_REQUIRE(condition, message)                                      \
+  do {                                                                            \
     if (!(condition)) throw ::espalier::UserError((message), __FILE__, __LINE__); \
   } while (false)
 
 /// Checks a promise of the library's own.
-#define ESPALIER_ASSERT(condition, message)                                                           \
-  do {                                                                                                \
-    if (!(condition))                                                                                 \
+#define ESPALIER_ASSERT(condition, message)                                                             \
+  do {                                                                                                  \
+    if (!(condition))                                                                                   \
       throw ::espalier::InternalError(std::string("internal error: ") + (message), __FILE__, __LINE__); \
   } while (false)

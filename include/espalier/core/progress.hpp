@@ -8,9 +8,9 @@
 namespace espalier::core {
 
 /// Prints how far `total` units of work have come, from rank 0 of `comm` to standard output. Not collective.
-/// `-progress bar` redraws one line; `lines` prints a line at each tenth of the work, and at least each half minute when
-/// there is news; `none` is silent. `auto` takes the bar on a terminal; Open MPI's launcher gives each rank a terminal
-/// of its own even when the output goes to a file, so below it `auto` means lines.
+/// `-progress bar` redraws one line; `lines` prints a line at each tenth of the work, and at least each half minute
+/// when there is news; `none` is silent. `auto` takes the bar on a terminal; Open MPI's launcher gives each rank a
+/// terminal of its own even when the output goes to a file, so below it `auto` means lines.
 class Progress {
  public:
   Progress(MPI_Comm comm, std::string label, long total);

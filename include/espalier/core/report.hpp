@@ -13,11 +13,11 @@ namespace espalier::core {
 /// One row of the report's `epochs`.
 struct EpochRecord {
   int epoch = 0;
-  double loss = 0;            ///< training loss, mean over the epoch's samples
-  double validation = 0;      ///< error on held-out samples
-  double seconds = 0;         ///< training only
-  long nfe_forward = 0;       ///< calls of the explicit network
-  long nfe_adjoint = 0;       ///< VJPs of the explicit network
+  double loss = 0;        ///< training loss, mean over the epoch's samples
+  double validation = 0;  ///< error on held-out samples
+  double seconds = 0;     ///< training only
+  long nfe_forward = 0;   ///< calls of the explicit network
+  long nfe_adjoint = 0;   ///< VJPs of the explicit network
   long ksp_its_forward = 0;
   long ksp_its_adjoint = 0;
 };

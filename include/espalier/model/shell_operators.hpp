@@ -15,13 +15,15 @@ namespace espalier::model {
 /// The last linearisation of a term, so that callbacks which PETSc makes one after another at the same point share it.
 class LinearizationMemo {
  public:
-  /// The linearisation of `term` at (t, u); the last one again when t and u are the same and u is unchanged since.
+  /// The linearisation of `term` at (t, u); the last one again when t and u are the same, and u and the parameters are
+  /// unchanged since.
   std::shared_ptr<Linearization> at(Term& term, double t, Vec u);
 
  private:
   std::shared_ptr<Linearization> last_;
   double t_ = 0;
   petsc::ObjectState state_;
+  long version_ = 0;
 };
 
 /// The matrix shift I + scale J of a term at its current linearisation, as a MATSHELL with MatMult and
@@ -51,8 +53,8 @@ class JacobianOperator {
   const Linearization* last_linearization_ = nullptr;
 };
 
-/// The matrix sign * df/dtheta [state x parameters] as a MATSHELL of which only MatMultTranspose exists. Into a gradient
-/// Vec (petsc/gradient_vec.hpp) the product is handed on unformed; into any other Vec it is written. A product
+/// The matrix sign * df/dtheta [state x parameters] as a MATSHELL of which only MatMultTranspose exists. Into a
+/// gradient Vec (petsc/gradient_vec.hpp) the product is handed on unformed; into any other Vec it is written. A product
 /// that `jacobian` has just taken with the same w is not taken again.
 class ParameterOperator : public petsc::PendingProduct {
  public:

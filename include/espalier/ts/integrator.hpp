@@ -14,10 +14,10 @@
 namespace espalier::ts {
 
 struct IntegratorSettings {
-  std::string method = "l2";     ///< a name of methods()
-  double step = 0.1;             ///< step size; the first one when adaptive
-  std::string prefix;            ///< PETSc options prefix of the TS
-  std::string dump_directory;    ///< where a state that stopped being finite is written; empty: nowhere
+  std::string method = "l2";   ///< a name of methods()
+  double step = 0.1;           ///< step size; the first one when adaptive
+  std::string prefix;          ///< PETSc options prefix of the TS
+  std::string dump_directory;  ///< where a state that stopped being finite is written; empty: nowhere
 
   /// Reads -method and -ts_dt. Everything else of PETSc's (-ts_adapt_type, -ts_rtol, -snes_*, -ksp_*, -adjoint_ksp_*,
   /// -ts_trajectory_*) is read when the Integrator is made. Collective on `comm`.

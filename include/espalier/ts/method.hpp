@@ -16,12 +16,12 @@ enum class Splitting {
 };
 
 struct Method {
-  std::string name;         ///< as in -method
+  std::string name;  ///< as in -method
   Splitting splitting;
   std::string ts_type;      ///< TSARKIMEX, TSRK, TSCN, TSBEULER
   std::string ts_sub_type;  ///< PETSc's name of the tableau; empty if there is none
   int order;
-  int stages;               ///< evaluations of G per step of a semi-implicit or explicit method; 0 otherwise
+  int stages;  ///< evaluations of G per step of a semi-implicit or explicit method; 0 otherwise
 };
 
 /// All methods: the IMEX Runge-Kutta tableaus of TSARKIMEX, those of TSRK, Crank-Nicolson and backward Euler.

@@ -1,0 +1,45 @@
+"""Compares the epochs of two run reports: losses, errors and counts, to 1e-10 relative or bit for bit."""
+
+import argparse
+import json
+import sys
+
+CONTRACT = ["status", "app", "versions", "options", "ranks", "threads", "blas", "seed", "method", "epochs", "metrics",
+            "peak_rss_mb", "checkpoint_bytes", "seconds_total"]
+EXACT = ["epoch", "nfe_forward", "nfe_adjoint", "ksp_its_forward", "ksp_its_adjoint"]
+CLOSE = ["loss", "validation"]
+
+
+def load(path):
+    with open(path) as file:
+        report = json.load(file)
+    missing = [key for key in CONTRACT if key not in report]
+    if missing:
+        sys.exit(f"{path}: keys of the report are missing: {', '.join(missing)}")
+    if report["status"] != "ok":
+        sys.exit(f"{path}: status is {report['status']!r}")
+    return report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("a")
+    parser.add_argument("b")
+    parser.add_argument("--bitwise", action="store_true")
+    arguments = parser.parse_args()
+    tolerance = 0.0 if arguments.bitwise else 1e-10
+    a, b = load(arguments.a)["epochs"], load(arguments.b)["epochs"]
+    if len(a) != len(b) or not a:
+        sys.exit(f"{len(a)} epochs against {len(b)}")
+    for x, y in zip(a, b):
+        for key in EXACT:
+            if x[key] != y[key]:
+                sys.exit(f"epoch {x['epoch']}: {key} is {x[key]} and {y[key]}")
+        for key in CLOSE:
+            if not abs(x[key] - y[key]) <= tolerance * abs(y[key]):
+                sys.exit(f"epoch {x['epoch']}: {key} is {x[key]!r} and {y[key]!r}")
+    print(f"{len(a)} epochs agree")
+
+
+if __name__ == "__main__":
+    main()
