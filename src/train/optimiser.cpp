@@ -2,122 +2,143 @@
 
 #include <torch/torch.h>
 
+#include <Eigen/Core>
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <tuple>
 #include <utility>
 
-#include "adamax.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/core/log.hpp"
+
+// GCC 12 takes the deliberately undefined operands inside its own AVX-512 intrinsics for mistakes (its bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 namespace espalier::train {
 
 namespace {
 
-using StateMap = std::map<std::string, at::Tensor>;
-namespace optim = torch::optim;
+// Elements that are updated together: the operands of a chunk stay in the first-level cache between its lines.
+constexpr std::int64_t chunk_length = 512;
 
-// What the state of each method consists of: tensors by name, and the number of steps (SGD counts none).
-template <class Visitor>
-void visit(optim::AdamParamState& state, const Visitor& tensor) {
-  tensor("exp_avg", state.exp_avg());
-  tensor("exp_avg_sq", state.exp_avg_sq());
-}
-template <class Visitor>
-void visit(optim::AdamWParamState& state, const Visitor& tensor) {
-  tensor("exp_avg", state.exp_avg());
-  tensor("exp_avg_sq", state.exp_avg_sq());
-}
-template <class Visitor>
-void visit(optim::RMSpropParamState& state, const Visitor& tensor) {
-  tensor("square_avg", state.square_avg());
-  tensor("momentum_buffer", state.momentum_buffer());
-}
-template <class Visitor>
-void visit(optim::SGDParamState& state, const Visitor& tensor) {
-  tensor("momentum_buffer", state.momentum_buffer());
-}
-template <class Visitor>
-void visit(AdamaxParamState& state, const Visitor& tensor) {
-  tensor("exp_avg", state.exp_avg());
-  tensor("exp_inf", state.exp_inf());
+template <class T>
+using Slice = Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>>;
+template <class T>
+using Chunk = Eigen::Array<T, Eigen::Dynamic, 1, Eigen::ColMajor, chunk_length, 1>;
+
+// The moments of each method under PyTorch's names, in the order in which Step takes them.
+std::vector<std::string> moments_of(const OptimiserOptions& o) {
+  if (o.name == "adam" || o.name == "adamw") return {"exp_avg", "exp_avg_sq"};
+  if (o.name == "adamax") return {"exp_avg", "exp_inf"};
+  std::vector<std::string> names;
+  if (o.name == "rmsprop") names.emplace_back("square_avg");
+  if (o.momentum > 0) names.emplace_back("momentum_buffer");
+  return names;
 }
 
-template <class State>
-std::int64_t* steps_of(State& state) {
-  return &state.step();
-}
-std::int64_t* steps_of(optim::SGDParamState&) { return nullptr; }
+// One step, applied chunk by chunk: theta, g and the moments are slices of the same elements.
+template <class T>
+class Step {
+ public:
+  // t counts the steps from 1.
+  Step(const OptimiserOptions& options, double lr, std::int64_t t)
+      : o_(options),
+        lr_(lr),
+        bias1_(1 - std::pow(options.beta1, static_cast<double>(t))),
+        bias2_(1 - std::pow(options.beta2, static_cast<double>(t))),
+        decoupled_(options.name == "adamw"),
+        adam_(decoupled_ || options.name == "adam"),
+        adamax_(options.name == "adamax"),
+        rmsprop_(options.name == "rmsprop") {}
 
-at::Tensor saved_entry(const StateMap& saved, const std::string& name, at::ScalarType type, std::int64_t count) {
+  void update(Slice<T> theta, const Slice<T>& gradient, std::array<Slice<T>, 2> m) const {
+    // g = gradient + weight_decay theta; decoupled: theta (1 - lr weight_decay)
+    Chunk<T> g = gradient;
+    if (decoupled_) {
+      theta *= T(1 - lr_ * o_.weight_decay);
+    } else if (o_.weight_decay != 0) {
+      g += T(o_.weight_decay) * theta;
+    }
+    if (adam_) return adam(theta, g, m[0], m[1]);
+    if (adamax_) return adamax(theta, g, m[0], m[1]);
+    if (rmsprop_) divide_by_root_mean_square(g, m[0]);
+    if (o_.momentum > 0) {
+      // b = momentum b + g
+      Slice<T>& b = m[rmsprop_ ? 1 : 0];
+      b = T(o_.momentum) * b + g;
+      theta -= T(lr_) * b;
+    } else {
+      theta -= T(lr_) * g;
+    }
+  }
+
+ private:
+  void adam(Slice<T>& theta, const Chunk<T>& g, Slice<T>& m, Slice<T>& v) const {
+    // m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
+    m = T(o_.beta1) * m + T(1 - o_.beta1) * g;
+    v = T(o_.beta2) * v + T(1 - o_.beta2) * g.square();
+    // theta -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
+    theta -= T(lr_ / bias1_) * m / (v.sqrt() * T(1 / std::sqrt(bias2_)) + T(o_.epsilon));
+  }
+
+  void adamax(Slice<T>& theta, const Chunk<T>& g, Slice<T>& m, Slice<T>& u) const {
+    // m = beta1 m + (1 - beta1) g,  u = max(beta2 u, |g| + eps)
+    m = T(o_.beta1) * m + T(1 - o_.beta1) * g;
+    u = (T(o_.beta2) * u).max(g.abs() + T(o_.epsilon));
+    // theta -= lr / (1 - beta1^t) m / u
+    theta -= T(lr_ / bias1_) * m / u;
+  }
+
+  void divide_by_root_mean_square(Chunk<T>& g, Slice<T>& v) const {
+    // v = smoothing v + (1 - smoothing) g^2,  g / (sqrt(v) + eps)
+    v = T(o_.smoothing) * v + T(1 - o_.smoothing) * g.square();
+    g /= v.sqrt() + T(o_.epsilon);
+  }
+
+  const OptimiserOptions& o_;
+  double lr_;
+  double bias1_;  // 1 - beta1^t
+  double bias2_;  // 1 - beta2^t
+  bool decoupled_;
+  bool adam_;
+  bool adamax_;
+  bool rmsprop_;
+};
+
+template <class T>
+void update_all(nn::FlatParameters& parameters, const std::vector<at::Tensor>& moments, const Step<T>& step) {
+  const std::int64_t count = parameters.count();
+  auto* theta = parameters.values().data_ptr<T>();
+  auto* g = parameters.gradient().data_ptr<T>();
+  const auto moment = [&](std::size_t i) { return i < moments.size() ? moments[i].data_ptr<T>() : nullptr; };
+  const std::array<T*, 2> m = {moment(0), moment(1)};
+  for (std::int64_t first = 0; first < count; first += chunk_length) {
+    const std::int64_t n = std::min(chunk_length, count - first);
+    const auto slice = [&](T* data) {
+      return Slice<T>(data == nullptr ? nullptr : data + first, data == nullptr ? 0 : n);
+    };
+    step.update(slice(theta), slice(g), {slice(m[0]), slice(m[1])});
+  }
+}
+
+template <class T>
+double norm_of(const at::Tensor& tensor) {
+  // Squares of float32 overflow long before the norm does: sum in double.
+  const Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, 1>> x(tensor.data_ptr<T>(), tensor.numel());
+  return x.template cast<double>().norm();
+}
+
+at::Tensor saved_entry(const std::map<std::string, at::Tensor>& saved, const std::string& name, at::ScalarType type,
+                       std::int64_t count) {
   const auto found = saved.find(name);
   ESPALIER_REQUIRE(found != saved.end(), "the saved state of the optimiser has no entry '" + name +
                                              "': it was written with another -train_optimizer or -train_momentum");
   ESPALIER_REQUIRE(found->second.numel() == count && found->second.scalar_type() == type,
                    "the saved state '" + name + "' of the optimiser has another size or type than this network");
-  return found->second;
+  return found->second.clone();
 }
-
-}  // namespace
-
-/// One of torch's optimisers with access to its state.
-struct Optimiser::Method {
-  explicit Method(std::unique_ptr<optim::Optimizer> made) : optimizer(std::move(made)) {}
-  virtual ~Method() = default;
-  Method(const Method&) = delete;
-  Method& operator=(const Method&) = delete;
-  virtual StateMap state() const = 0;
-  virtual void restore(const StateMap& saved, const at::Tensor& values) = 0;
-
-  std::unique_ptr<optim::Optimizer> optimizer;
-};
-
-namespace {
-
-template <class State, class Base>
-class MethodWith : public Base {
- public:
-  MethodWith(std::unique_ptr<optim::Optimizer> made, bool momentum) : Base(std::move(made)), momentum_(momentum) {}
-
-  StateMap state() const override {
-    StateMap map;
-    for (const auto& entry : this->optimizer->state()) {
-      auto& state = static_cast<State&>(*entry.second);
-      visit(state, [&](const char* name, const at::Tensor& tensor) {
-        if (tensor.defined()) map[name] = tensor.clone();
-      });
-      if (const auto* steps = steps_of(state)) map["step"] = torch::full({1}, *steps, torch::kInt64);
-    }
-    return map;
-  }
-
-  void restore(const StateMap& saved, const at::Tensor& values) override {
-    if (saved.empty()) {
-      this->optimizer->state().clear();
-      return;
-    }
-    auto state = std::make_unique<State>();
-    std::size_t used = 0;
-    visit(*state, [&](const std::string& name, at::Tensor& tensor) {
-      if (name == "momentum_buffer" && !momentum_) return;
-      tensor = saved_entry(saved, name, values.scalar_type(), values.numel()).clone();
-      ++used;
-    });
-    if (auto* steps = steps_of(*state)) {
-      *steps = saved_entry(saved, "step", at::kLong, 1).item<std::int64_t>();
-      ++used;
-    }
-    ESPALIER_REQUIRE(used == saved.size(),
-                     "the saved state of the optimiser has entries that this one does not know: "
-                     "it was written with another -train_optimizer or -train_momentum");
-    // The key that torch's own optimisers look up.
-    this->optimizer->state()[c10::guts::to_string(values.unsafeGetTensorImpl())] = std::move(state);
-  }
-
- private:
-  bool momentum_;
-};
 
 }  // namespace
 
@@ -126,55 +147,49 @@ const std::vector<std::string>& optimiser_names() {
   return names;
 }
 
-Optimiser::Optimiser(nn::FlatParameters& parameters, const OptimiserOptions& o) : parameters_(parameters) {
-  const std::vector<at::Tensor> values = {parameters.values()};
-  const auto betas = std::make_tuple(o.beta1, o.beta2);
-  const auto make = [&](auto* state, std::unique_ptr<optim::Optimizer> made) {
-    using State = std::remove_pointer_t<decltype(state)>;
-    method_ = std::make_unique<MethodWith<State, Method>>(std::move(made), o.momentum > 0);
-  };
-  if (o.name == "adam") {
-    const auto options = optim::AdamOptions().betas(betas).eps(o.epsilon).weight_decay(o.weight_decay);
-    make(static_cast<optim::AdamParamState*>(nullptr), std::make_unique<optim::Adam>(values, options));
-  } else if (o.name == "adamw") {
-    const auto options = optim::AdamWOptions().betas(betas).eps(o.epsilon).weight_decay(o.weight_decay);
-    make(static_cast<optim::AdamWParamState*>(nullptr), std::make_unique<optim::AdamW>(values, options));
-  } else if (o.name == "rmsprop") {
-    const auto options =
-        optim::RMSpropOptions().alpha(o.smoothing).eps(o.epsilon).weight_decay(o.weight_decay).momentum(o.momentum);
-    make(static_cast<optim::RMSpropParamState*>(nullptr), std::make_unique<optim::RMSprop>(values, options));
-  } else if (o.name == "sgd") {
-    const auto options = optim::SGDOptions(0).momentum(o.momentum).weight_decay(o.weight_decay);
-    make(static_cast<optim::SGDParamState*>(nullptr), std::make_unique<optim::SGD>(values, options));
-  } else if (o.name == "adamax") {
-    AdamaxOptions options;
-    options.beta1 = o.beta1;
-    options.beta2 = o.beta2;
-    options.eps = o.epsilon;
-    options.weight_decay = o.weight_decay;
-    make(static_cast<AdamaxParamState*>(nullptr), std::make_unique<Adamax>(values, options));
-  }
-  ESPALIER_REQUIRE(method_, "optimiser '" + o.name + "' is unknown; choose one of: " + core::join(optimiser_names()));
+Optimiser::Optimiser(nn::FlatParameters& parameters, const OptimiserOptions& options)
+    : parameters_(parameters), options_(options), names_(moments_of(options)) {
+  const auto& known = optimiser_names();
+  ESPALIER_REQUIRE(std::find(known.begin(), known.end(), options.name) != known.end(),
+                   "optimiser '" + options.name + "' is unknown; choose one of: " + core::join(known));
+  const at::ScalarType type = parameters.values().scalar_type();
+  ESPALIER_ASSERT(type == at::kDouble || type == at::kFloat, "parameters are float64 or float32");
+  for (std::size_t i = 0; i < names_.size(); ++i) moments_.push_back(torch::zeros_like(parameters.values()));
 }
-
-Optimiser::~Optimiser() = default;
 
 void Optimiser::step(double rate) {
   const core::EventScope event(core::Event::optimiser);
-  method_->optimizer->param_groups().front().options().set_lr(rate);
-  method_->optimizer->step();
+  ++steps_;
+  if (parameters_.values().scalar_type() == at::kDouble) {
+    update_all(parameters_, moments_, Step<double>(options_, rate, steps_));
+  } else {
+    update_all(parameters_, moments_, Step<float>(options_, rate, steps_));
+  }
   parameters_.mark_changed();
 }
 
-std::map<std::string, at::Tensor> Optimiser::state() const { return method_->state(); }
+std::map<std::string, at::Tensor> Optimiser::state() const {
+  std::map<std::string, at::Tensor> state;
+  for (std::size_t i = 0; i < names_.size(); ++i) state[names_[i]] = moments_[i].clone();
+  state["step"] = torch::full({1}, steps_, torch::kInt64);
+  return state;
+}
 
 void Optimiser::restore(const std::map<std::string, at::Tensor>& state) {
-  method_->restore(state, parameters_.values());
+  std::vector<at::Tensor> moments;
+  for (const auto& name : names_)
+    moments.push_back(saved_entry(state, name, parameters_.values().scalar_type(), parameters_.count()));
+  const auto steps = saved_entry(state, "step", at::kLong, 1).item<std::int64_t>();
+  ESPALIER_REQUIRE(state.size() == names_.size() + 1,
+                   "the saved state of the optimiser has entries that this one does not know: it was written with "
+                   "another -train_optimizer or -train_momentum");
+  moments_ = std::move(moments);
+  steps_ = steps;
 }
 
 double gradient_norm(const nn::FlatParameters& parameters) {
-  // Squares of float32 overflow long before the norm does.
-  return torch::norm(parameters.gradient(), 2, torch::kFloat64).item<double>();
+  const at::Tensor& gradient = parameters.gradient();
+  return gradient.scalar_type() == at::kDouble ? norm_of<double>(gradient) : norm_of<float>(gradient);
 }
 
 void clip_gradient(nn::FlatParameters& parameters, double norm, double limit) {

@@ -79,6 +79,17 @@ std::vector<OptimiserOptions> all_variants() {
   return variants;
 }
 
+std::unique_ptr<torch::optim::Optimizer> torch_optimiser(const OptimiserOptions& o, const at::Tensor& theta) {
+  namespace optim = torch::optim;
+  const std::vector<at::Tensor> list = {theta};
+  const double decay = o.weight_decay;
+  if (o.name == "adam") return std::make_unique<optim::Adam>(list, optim::AdamOptions(lr).weight_decay(decay));
+  if (o.name == "adamw") return std::make_unique<optim::AdamW>(list, optim::AdamWOptions(lr).weight_decay(decay));
+  if (o.name == "rmsprop")
+    return std::make_unique<optim::RMSprop>(list, optim::RMSpropOptions(lr).weight_decay(decay).momentum(o.momentum));
+  return std::make_unique<optim::SGD>(list, optim::SGDOptions(lr).weight_decay(decay).momentum(o.momentum));
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(train_optimiser, *utf::label("unit") * utf::label("np1"))
@@ -104,6 +115,29 @@ BOOST_AUTO_TEST_CASE(updates_follow_the_formulas) {
       BOOST_TEST(fixture.parameters.tensors()[1][1].item<double>() == fixture.value(5));
     }
   }
+}
+
+// More elements than one chunk, in both precisions, against PyTorch's own classes (which have no Adamax).
+BOOST_AUTO_TEST_CASE(updates_equal_those_of_torch) {
+  for (const auto type : {torch::kFloat64, torch::kFloat32})
+    for (const auto& options : all_variants()) {
+      if (options.name == "adamax") continue;
+      BOOST_TEST_CONTEXT(options.name << " decay " << options.weight_decay << " momentum " << options.momentum) {
+        torch::manual_seed(1);
+        FlatParameters parameters({torch::randn({2003}, type).requires_grad_(true)});
+        const at::Tensor reference = parameters.values().clone();
+        const auto theirs = torch_optimiser(options, reference);
+        Optimiser ours(parameters, options);
+        for (int t = 1; t <= 5; ++t) {
+          parameters.gradient().copy_(torch::randn({2003}, type));
+          reference.mutable_grad() = parameters.gradient().clone();
+          ours.step(lr);
+          theirs->step();
+        }
+        const double tolerance = type == torch::kFloat64 ? 1e-14 : 2e-6;
+        BOOST_TEST((parameters.values() - reference).abs().max().item<double>() < tolerance);
+      }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(state_continues_bit_for_bit) {

@@ -78,9 +78,8 @@ BOOST_AUTO_TEST_CASE(steps) {
   BOOST_TEST(schedule.factor(2, 9, 10) == 1.0);
   BOOST_TEST(schedule.factor(3, 0, 10) == 0.5);
   BOOST_TEST(schedule.factor(8, 9, 10) == 0.25);
-  options.every = 0.1;  // 3 / 0.1 is 30 less one rounding
-  options.factor = 0.99;
-  BOOST_TEST(Schedule(options).factor(3, 0, 10) == std::pow(0.99, 30));
+  options.every = 0.2;  // (1 + 1 * 0.2) / 0.2 is rounded to a number below 6
+  BOOST_TEST(Schedule(options).factor(1, 1, 5) == std::pow(0.5, 6));
 }
 
 BOOST_AUTO_TEST_CASE(plateau_waits_for_its_patience) {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "espalier/core/error.hpp"
-#include "espalier/core/session.hpp"
+#include "espalier/io/hdf5.hpp"
 #include "io/temporary_folder.hpp"
 #include "linear_objective.hpp"
 
@@ -78,23 +78,34 @@ BOOST_AUTO_TEST_SUITE(train_resume, *utf::label("unit"))
 BOOST_AUTO_TEST_CASE(every_optimiser, *utf::label("np1") * utf::label("np2")) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
   for (const auto& name : optimiser_names())
-    for (const double momentum : {0.0, 0.9}) BOOST_TEST_CONTEXT(name << " momentum " << momentum)
-  check_resume(folder, [&](Run& run) {
-    run.options.optimiser.name = name;
-    run.options.optimiser.momentum = momentum;
-    run.options.optimiser.weight_decay = 0.01;
-  });
+    for (const double momentum : {0.0, 0.9}) {
+      BOOST_TEST_CONTEXT(name << " momentum " << momentum) {
+        check_resume(folder, [&](Run& run) {
+          run.options.optimiser.name = name;
+          run.options.optimiser.momentum = momentum;
+          run.options.optimiser.weight_decay = 0.01;
+        });
+      }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(every_schedule, *utf::label("np1") * utf::label("np2")) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
-  for (const auto& name : schedule_names()) BOOST_TEST_CONTEXT(name)
-  check_resume(folder, [&](Run& run) {
-    run.options.schedule.name = name;
-    run.options.schedule.warmup = 1;
-    run.options.schedule.patience = 0;
-    run.options.lr = 0.5;  // too large, so that plateau has something to do
-  });
+  for (const auto& name : schedule_names()) {
+    BOOST_TEST_CONTEXT(name) {
+      check_resume(folder, [&](Run& run) {
+        run.options.schedule.name = name;
+        run.options.schedule.warmup = 1;
+        run.options.schedule.patience = 0;
+        run.options.lr = 1;  // too large, so that plateau has something to do
+      });
+    }
+  }
+  // The last one, plateau, must have reduced its rate before its restart file was written.
+  const espalier::io::Hdf5Reader file(folder.file("first/restart.h5"));
+  double reductions = 0;
+  file.read_into("schedule/reductions", {}, &reductions);
+  BOOST_TEST(reductions > 0);
 }
 
 BOOST_AUTO_TEST_CASE(float_network, *utf::label("np1") * utf::label("np2")) {

@@ -3,8 +3,8 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,29 +26,30 @@ struct OptimiserOptions {
 /// adam (Kingma & Ba 2015), adamw (Loshchilov & Hutter 2019), rmsprop (Hinton 2012), sgd, adamax (Kingma & Ba 2015).
 const std::vector<std::string>& optimiser_names();
 
-/// Updates parameters().values() from gradient(); torch::optim on the one flat tensor. Every rank has its own copy and
-/// makes the same update. Not collective.
+/// Updates parameters().values() from gradient() with the formulas of PyTorch's optimisers of these names, in one pass
+/// over memory: torch::optim itself makes ten, which took 8 times as long and 15 % of an epoch of a network with
+/// 150,000 parameters. Every rank has its own copy and makes the same update. Not collective.
 class Optimiser {
  public:
   /// `parameters` must outlive the optimiser. Throws UserError for an unknown name.
   Optimiser(nn::FlatParameters& parameters, const OptimiserOptions& options);
-  ~Optimiser();
-  Optimiser(const Optimiser&) = delete;
-  Optimiser& operator=(const Optimiser&) = delete;
 
   /// One update with learning rate `rate`.
   void step(double rate);
 
-  /// Copies of the moments ([count], type of the parameters) and of the step counter `step` ([1], int64); empty before
-  /// the first step.
+  /// Copies of the moments ([count], type of the parameters, under PyTorch's names) and of the step counter `step`
+  /// ([1], int64).
   std::map<std::string, at::Tensor> state() const;
-  /// Continues bit for bit from what state() gave. Throws UserError when an entry is missing or has another shape.
+  /// Continues bit for bit from what state() gave. Throws UserError, and changes nothing, when the state is of another
+  /// method or network.
   void restore(const std::map<std::string, at::Tensor>& state);
 
  private:
-  struct Method;
   nn::FlatParameters& parameters_;
-  std::unique_ptr<Method> method_;
+  OptimiserOptions options_;
+  std::vector<std::string> names_;   // of the moments
+  std::vector<at::Tensor> moments_;  // [count] each
+  std::int64_t steps_ = 0;
 };
 
 /// |theta_bar|_2 of the whole gradient.
