@@ -12,7 +12,8 @@ if(NOT ESPALIER_PYTHON)
   endforeach()
 endif()
 if(NOT ESPALIER_PYTHON)
-  message(WARNING "No python3 can import h5py and matplotlib: tests of the Python tools are left out. "
+  set(ESPALIER_PYTHON python3)
+  message(WARNING "No python3 can import h5py and matplotlib: the tests of the Python tools will fail. "
     "Install python3-h5py and python3-matplotlib, or set ESPALIER_PYTHON.")
 endif()
 
