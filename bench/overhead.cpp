@@ -67,7 +67,7 @@ class Epoch {
   Epoch(MPI_Comm comm, const Settings& s, const nn::MlpSettings& network, const ts::IntegratorSettings& integrator)
       : network_(std::make_shared<nn::Mlp>(network)), neural_(std::make_shared<model::NeuralTerm>(network_)) {
     const auto a = linear_operator(s.points);
-    const auto linear = std::make_shared<model::LinearTerm>(a.get(), model::LinearSolver::lu_dense);
+    const auto linear = std::make_shared<model::LinearTerm>(a.get(), model::LinearSolver::lu_inverse);
     objective_ = std::make_unique<train::IntegratorObjective>(comm, model::SplitSystem{neural_, linear}, neural_,
                                                               integrator, s.window);
     u0_ = at::randn({s.batch, s.points}, at::kDouble);

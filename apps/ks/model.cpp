@@ -29,7 +29,8 @@ Settings Settings::from_options(MPI_Comm comm) {
     s.data_dir = o.text("-data_dir", "folder where generated reference data is cached", s.data_dir);
     s.output = o.text("-output", "folder for restart files, rollout.h5 and figures; empty: nothing is written", "");
     s.linear_solver = static_cast<model::LinearSolver>(
-        o.choice("-linear_solver", "solves with shift I - A for the whole batch", model::linear_solver_names(), 0));
+        o.choice("-linear_solver", "solves with shift I - A for the whole batch", model::linear_solver_names(),
+                 static_cast<std::size_t>(s.linear_solver)));
     s.network_keep_mb =
         o.real("-network_keep_mb", "memory for network evaluations kept from forward run to adjoint (MB)", 1024, 0);
     s.rollout_time = o.real("-rollout_time", "length of the rollouts from unseen states; 0: none", s.rollout_time, 0);

@@ -25,7 +25,7 @@ struct Settings {
   std::string data_file;  ///< the user's own series; empty: a cache in data_dir
   std::string data_dir = "espalier_data";
   std::string output;  ///< folder for restart files, rollout and figures; empty: none
-  espalier::model::LinearSolver linear_solver = espalier::model::LinearSolver::lu_dense;
+  espalier::model::LinearSolver linear_solver = espalier::model::LinearSolver::lu_inverse;
   double network_keep_mb = 1024;
   double rollout_time = 200;
   long rollout_samples = 16;

@@ -66,8 +66,9 @@ TaylorTest taylor_test(const std::function<double(double)>& value, double deriva
 double TaylorTest::slope() const {
   const double rounding = rounding_factor * std::numeric_limits<double>::epsilon() * reference;
   // The largest steps may lie outside the range of the expansion: the last ones above rounding level count.
-  std::size_t last = 0;
-  while (last < remainders.size() && remainders[last] > rounding) ++last;
+  // A small remainder before them may be chance: error and curvature can cancel at one step.
+  std::size_t last = remainders.size();
+  while (last > 0 && !(remainders[last - 1] > rounding)) --last;
   if (last < 2) return std::numeric_limits<double>::quiet_NaN();
   const std::size_t first = last > 4 ? last - 4 : 0;
   return std::log2(remainders[first] / remainders[last - 1]) / static_cast<double>(last - 1 - first);

@@ -14,16 +14,17 @@ constexpr double shift_tolerance = 1e-12;
 // Adaptive steps ask for many shifts; the oldest factorisations go first.
 constexpr std::size_t factor_capacity = 8;
 
+using IndexSetHandle = petsc::Handle<IS, ISDestroy>;
+
 }  // namespace
 
 const std::vector<std::string>& linear_solver_names() {
-  static const std::vector<std::string> names = {"lu_dense", "lu_sparse", "krylov"};
+  static const std::vector<std::string> names = {"lu_dense", "lu_sparse", "krylov", "lu_inverse"};
   return names;
 }
 
 struct LinearTerm::Factor {
   double shift;
-  long version;
   petsc::MatHandle mat;
 };
 
@@ -55,18 +56,17 @@ std::shared_ptr<Linearization> LinearTerm::linearize(double /*t*/, Vec /*u*/) {
 }
 
 void LinearTerm::mark_changed() {
-  ++version_;
+  factors_.clear();
   transpose_.reset();
 }
 
-// A dense matrix [dof x samples] over `array`, without copies.
-void LinearTerm::view(Mat& mat, petsc::MatHandle& storage, PetscInt samples, const PetscScalar* array) {
+// A dense matrix [dof x samples] for a DenseView of `array`; has no memory of its own.
+Mat LinearTerm::batch_matrix(petsc::MatHandle& storage, PetscInt samples, const PetscScalar* array) const {
   PetscInt columns = -1;
   if (!storage.empty()) ESPALIER_CALL(MatGetSize(storage.get(), nullptr, &columns));
   if (columns != samples)
     ESPALIER_CALL(MatCreateSeqDense(PETSC_COMM_SELF, dof_, samples, const_cast<PetscScalar*>(array), storage.out()));
-  mat = storage.get();
-  ESPALIER_CALL(MatDensePlaceArray(mat, array));
+  return storage.get();
 }
 
 namespace {
@@ -103,6 +103,18 @@ class HostArray {
   PetscScalar* array_ = nullptr;
 };
 
+/// Puts an array under a dense matrix while the object lives.
+class DenseView {
+ public:
+  DenseView(Mat mat, const PetscScalar* array) : mat_(mat) { ESPALIER_CALL(MatDensePlaceArray(mat, array)); }
+  ~DenseView() { (void)MatDenseResetArray(mat_); }
+  DenseView(const DenseView&) = delete;
+  DenseView& operator=(const DenseView&) = delete;
+
+ private:
+  Mat mat_;
+};
+
 PetscInt samples_of(Vec u, PetscInt dof) {
   PetscInt length = 0;
   ESPALIER_CALL(VecGetLocalSize(u, &length));
@@ -114,49 +126,59 @@ PetscInt samples_of(Vec u, PetscInt dof) {
 
 }  // namespace
 
+void LinearTerm::check_result(Vec argument, Vec result) const {
+  ESPALIER_REQUIRE(samples_of(argument, dof_) == samples_of(result, dof_),
+                   "a linear term's argument and result have different numbers of samples on this rank");
+}
+
 // Y = A U, or A^T U.
 void LinearTerm::multiply(Vec u, Vec y, bool transpose) {
   const PetscInt samples = samples_of(u, dof_);
+  check_result(u, y);
   if (samples == 0) return;
   if (transpose && transpose_.empty()) ESPALIER_CALL(MatTranspose(matrix_.get(), MAT_INITIAL_MATRIX, transpose_.out()));
   const HostArray input(u, false);
   const HostArray output(y, true);
-  Mat left = nullptr;
-  Mat right = nullptr;
-  view(left, left_, samples, input.data());
-  view(right, right_, samples, output.data());
+  Mat left = batch_matrix(left_, samples, input.data());
+  Mat right = batch_matrix(right_, samples, output.data());
+  const DenseView left_view(left, input.data());
+  const DenseView right_view(right, output.data());
   Mat a = transpose ? transpose_.get() : matrix_.get();
   ESPALIER_CALL(MatMatMult(a, left, MAT_REUSE_MATRIX, PETSC_DETERMINE, &right));
-  ESPALIER_CALL(MatDenseResetArray(left));
-  ESPALIER_CALL(MatDenseResetArray(right));
 }
 
 void LinearTerm::solve(double shift, Vec b, Vec x, bool transpose) {
   const core::EventScope event(core::Event::linear_solve);
   const PetscInt samples = samples_of(b, dof_);
+  check_result(b, x);
   Mat lu = factor(shift);
   if (samples == 0) return;
   const HostArray input(b, false);
   const HostArray output(x, true);
-  Mat left = nullptr;
-  Mat right = nullptr;
-  view(left, left_, samples, input.data());
-  view(right, right_, samples, output.data());
-  if (transpose) {
+  Mat left = batch_matrix(left_, samples, input.data());
+  // A product remembers its kind in the result: one result per kind.
+  Mat right = batch_matrix(transpose ? transposed_solution_ : solution_, samples, output.data());
+  const DenseView left_view(left, input.data());
+  const DenseView right_view(right, output.data());
+  if (solver_ == LinearSolver::lu_inverse) {
+    // X = M B with M = (shift I - A)^-1, or X = M^T B.
+    if (transpose) {
+      ESPALIER_CALL(MatTransposeMatMult(lu, left, MAT_REUSE_MATRIX, PETSC_DETERMINE, &right));
+    } else {
+      ESPALIER_CALL(MatMatMult(lu, left, MAT_REUSE_MATRIX, PETSC_DETERMINE, &right));
+    }
+  } else if (transpose) {
     ESPALIER_CALL(MatMatSolveTranspose(lu, left, right));
   } else {
     ESPALIER_CALL(MatMatSolve(lu, left, right));
   }
-  ESPALIER_CALL(MatDenseResetArray(left));
-  ESPALIER_CALL(MatDenseResetArray(right));
 }
 
 Mat LinearTerm::factor(double shift) {
   for (const auto& known : factors_)
-    if (known.version == version_ && std::abs(known.shift - shift) <= shift_tolerance * std::abs(shift))
-      return known.mat.get();
+    if (std::abs(known.shift - shift) <= shift_tolerance * std::abs(shift)) return known.mat.get();
   if (factors_.size() == factor_capacity) factors_.pop_front();
-  factors_.push_back({shift, version_, factorise(shift)});
+  factors_.push_back({shift, factorise(shift)});
   ++factorisations_;
   return factors_.back().mat.get();
 }
@@ -164,7 +186,7 @@ Mat LinearTerm::factor(double shift) {
 // LU of shift I - A.
 petsc::MatHandle LinearTerm::factorise(double shift) const {
   ESPALIER_ASSERT(solver_ != LinearSolver::krylov, "a Krylov linear term has no factorisation");
-  const bool dense = solver_ == LinearSolver::lu_dense;
+  const bool dense = solver_ != LinearSolver::lu_sparse;
   petsc::MatHandle shifted;
   ESPALIER_CALL(MatConvert(matrix_.get(), dense ? MATSEQDENSE : MATSAME, MAT_INITIAL_MATRIX, shifted.out()));
   ESPALIER_CALL(MatScale(shifted.get(), -1.0));
@@ -173,20 +195,35 @@ petsc::MatHandle LinearTerm::factorise(double shift) const {
   ESPALIER_CALL(MatGetFactor(shifted.get(), MATSOLVERPETSC, MAT_FACTOR_LU, lu.out()));
   MatFactorInfo info;
   ESPALIER_CALL(MatFactorInfoInitialize(&info));
-  IS rows = nullptr;
-  IS columns = nullptr;
-  if (!dense) ESPALIER_CALL(MatGetOrdering(shifted.get(), MATORDERINGND, &rows, &columns));
-  ESPALIER_CALL(MatLUFactorSymbolic(lu.get(), shifted.get(), rows, columns, &info));
-  ESPALIER_CALL(MatLUFactorNumeric(lu.get(), shifted.get(), &info));
-  ESPALIER_CALL(ISDestroy(&rows));
-  ESPALIER_CALL(ISDestroy(&columns));
+  IndexSetHandle rows;
+  IndexSetHandle columns;
+  if (!dense) ESPALIER_CALL(MatGetOrdering(shifted.get(), MATORDERINGND, rows.out(), columns.out()));
+  ESPALIER_CALL(MatLUFactorSymbolic(lu.get(), shifted.get(), rows.get(), columns.get(), &info));
   MatFactorError error = MAT_FACTOR_NOERROR;
-  ESPALIER_CALL(MatFactorGetError(lu.get(), &error));
+  try {
+    ESPALIER_CALL(MatLUFactorNumeric(lu.get(), shifted.get(), &info));
+    ESPALIER_CALL(MatFactorGetError(lu.get(), &error));
+  } catch (const PetscFailure& failure) {
+    // Dense matrices say it this way.
+    if (failure.code() != PETSC_ERR_MAT_LU_ZRPVT) throw;
+    error = MAT_FACTOR_NUMERIC_ZEROPIVOT;
+  }
   if (error != MAT_FACTOR_NOERROR)
     throw NumericalError("the matrix shift I - A of the implicit part is singular for shift " + std::to_string(shift) +
                              "; change the step size",
                          __FILE__, __LINE__);
-  return lu;
+  return solver_ == LinearSolver::lu_inverse ? invert(lu.get()) : std::move(lu);
+}
+
+// M with L U M = I.
+petsc::MatHandle LinearTerm::invert(Mat lu) const {
+  petsc::MatHandle identity;
+  petsc::MatHandle inverse;
+  ESPALIER_CALL(MatCreateSeqDense(PETSC_COMM_SELF, dof_, dof_, nullptr, identity.out()));
+  ESPALIER_CALL(MatShift(identity.get(), 1.0));
+  ESPALIER_CALL(MatDuplicate(identity.get(), MAT_DO_NOT_COPY_VALUES, inverse.out()));
+  ESPALIER_CALL(MatMatSolve(lu, identity.get(), inverse.get()));
+  return inverse;
 }
 
 }  // namespace espalier::model

@@ -30,6 +30,14 @@ std::vector<std::int64_t> batch_shape(Vec u, std::int64_t width) {
   return {length / width, width};
 }
 
+std::vector<std::int64_t> batch_shape(Vec u, std::int64_t width, std::int64_t samples) {
+  auto shape = batch_shape(u, width);
+  ESPALIER_REQUIRE(shape.front() == samples, "a network's argument has " + std::to_string(samples) +
+                                                 " samples on this rank, the vector for its result " +
+                                                 std::to_string(shape.front()));
+  return shape;
+}
+
 bool same_entries(const at::Tensor& a, const at::Tensor& b) {
   if (!a.sizes().equals(b.sizes()) || a.scalar_type() != b.scalar_type()) return false;
   if (a.is_cpu() && b.is_cpu() && a.is_contiguous() && b.is_contiguous())
@@ -44,16 +52,18 @@ class NeuralLinearization : public Linearization {
 
   void jvp(Vec v, Vec y) override {
     const core::EventScope event(core::Event::network_tangent);
-    const TensorView tangent(v, batch_shape(v, network_->inputs()), Access::read);
-    const TensorView result(y, batch_shape(y, network_->outputs()), Access::write);
+    const std::int64_t samples = tape_->input().size(0);
+    const TensorView tangent(v, batch_shape(v, network_->inputs(), samples), Access::read);
+    const TensorView result(y, batch_shape(y, network_->outputs(), samples), Access::write);
     tape_->jvp(tangent.tensor(), result.tensor());
     ++counters_->tangent;
   }
 
   void vjp(Vec w, Vec u_bar) override {
     const core::EventScope event(core::Event::network_adjoint);
-    const TensorView cotangent(w, batch_shape(w, network_->outputs()), Access::read);
-    const TensorView result(u_bar, batch_shape(u_bar, network_->inputs()), Access::write);
+    const std::int64_t samples = tape_->input().size(0);
+    const TensorView cotangent(w, batch_shape(w, network_->outputs(), samples), Access::read);
+    const TensorView result(u_bar, batch_shape(u_bar, network_->inputs(), samples), Access::write);
     tape_->vjp(cotangent.tensor(), result.tensor());
     ++counters_->adjoint;
   }
@@ -87,9 +97,10 @@ NeuralTerm::~NeuralTerm() = default;
 void NeuralTerm::apply(double t, Vec u, Vec y) {
   const core::EventScope event(core::Event::network_forward);
   const TensorView state(u, batch_shape(u, network_->inputs()), Access::read);
-  const TensorView value(y, batch_shape(y, network_->outputs()), Access::write);
+  const TensorView value(y, batch_shape(y, network_->outputs(), state.tensor().size(0)), Access::write);
   ++counters_.forward;
-  // A new forward run may have new parameters: what was repeated for the last adjoint is out of date.
+  forget_outdated();
+  // What was repeated for the last adjoint is not needed in a new forward run.
   recent_.clear();
   const std::size_t bytes = network_->tape_bytes(state.tensor().size(0));
   if (!keep_ || kept_bytes_ + bytes > keep_bytes_) {
@@ -122,6 +133,7 @@ std::shared_ptr<Linearization> NeuralTerm::find_kept(double t, const at::Tensor&
 
 std::shared_ptr<Linearization> NeuralTerm::linearize(double t, Vec u) {
   const TensorView state(u, batch_shape(u, network_->inputs()), Access::read);
+  forget_outdated();
   const at::Tensor input = state.tensor().to(network_->parameters().values().scalar_type());
   if (auto kept = find_kept(t, input)) return kept;
   const core::EventScope event(core::Event::network_forward);
@@ -136,7 +148,16 @@ std::shared_ptr<Linearization> NeuralTerm::linearize(double t, Vec u) {
 
 void NeuralTerm::keep_evaluations(bool keep) {
   keep_ = keep;
-  if (!keep) return;
+  if (keep) forget();
+}
+
+// An evaluation with other parameters says nothing about these.
+void NeuralTerm::forget_outdated() {
+  if (network_->parameters().version() != version_) forget();
+}
+
+void NeuralTerm::forget() {
+  version_ = network_->parameters().version();
   kept_.clear();
   recent_.clear();
   kept_bytes_ = 0;

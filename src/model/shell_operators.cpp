@@ -34,6 +34,12 @@ PetscInt local_size(Vec vec) {
   return size;
 }
 
+// Takes back what PETSc scaled and shifted since, as TS does for implicit methods, and increases the state.
+void restore_shell(Mat mat) {
+  ESPALIER_CALL(MatAssemblyBegin(mat, MAT_FINAL_ASSEMBLY));
+  ESPALIER_CALL(MatAssemblyEnd(mat, MAT_FINAL_ASSEMBLY));
+}
+
 using VoidFunction = void (*)();
 
 }  // namespace
@@ -68,9 +74,7 @@ void JacobianOperator::set(std::shared_ptr<Linearization> linearization, double 
   shift_ = shift;
   scale_ = scale;
   last_linearization_ = nullptr;
-  // Takes back what PETSc scaled and shifted since, as TS does for implicit methods, and increases the state.
-  ESPALIER_CALL(MatAssemblyBegin(mat(), MAT_FINAL_ASSEMBLY));
-  ESPALIER_CALL(MatAssemblyEnd(mat(), MAT_FINAL_ASSEMBLY));
+  restore_shell(mat());
 }
 
 // y = shift v + scale J v.
@@ -83,7 +87,11 @@ void JacobianOperator::multiply(Vec v, Vec y) {
 void JacobianOperator::multiply_transpose(Vec w, Vec u_bar) {
   linearization_->vjp(w, u_bar);
   if (shift_ != 0 || scale_ != 1) ESPALIER_CALL(VecAXPBY(u_bar, shift_, scale_, w));
-  last_linearization_ = linearization_.get();
+  note_product(*linearization_, w);
+}
+
+void JacobianOperator::note_product(const Linearization& linearization, Vec w) {
+  last_linearization_ = &linearization;
   last_cotangent_ = petsc::state_of(reinterpret_cast<PetscObject>(w));
 }
 
@@ -91,7 +99,7 @@ bool JacobianOperator::last_product_was(const Linearization& linearization, Vec 
   return last_linearization_ == &linearization && petsc::state_of(reinterpret_cast<PetscObject>(w)) == last_cotangent_;
 }
 
-ParameterOperator::ParameterOperator(Vec state, PetscInt local_parameters, const JacobianOperator* jacobian,
+ParameterOperator::ParameterOperator(Vec state, PetscInt local_parameters, JacobianOperator* jacobian,
                                      std::vector<nn::FlatParameters*> parameters)
     : mat_(create_shell(state, local_parameters, this)), jacobian_(jacobian), parameters_(std::move(parameters)) {
   ESPALIER_CALL(VecDuplicate(state, scratch_.out()));
@@ -105,6 +113,7 @@ ParameterOperator::ParameterOperator(Vec state, PetscInt local_parameters, const
 void ParameterOperator::set(std::shared_ptr<Linearization> linearization, double sign) {
   linearization_ = std::move(linearization);
   sign_ = sign;
+  restore_shell(mat());
 }
 
 void ParameterOperator::multiply_transpose(Vec w, Vec theta_bar) {
@@ -118,7 +127,10 @@ void ParameterOperator::multiply_transpose(Vec w, Vec theta_bar) {
     return;
   }
   const bool taken = jacobian_ != nullptr && jacobian_->last_product_was(*linearization_, w);
-  if (!taken) linearization_->vjp(w, scratch_.get());
+  if (!taken) {
+    linearization_->vjp(w, scratch_.get());
+    if (jacobian_ != nullptr) jacobian_->note_product(*linearization_, w);
+  }
   if (lazy) {
     petsc::set_pending(theta_bar, this);
   } else {

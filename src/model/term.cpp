@@ -46,8 +46,25 @@ SumTerm::SumTerm(std::vector<std::shared_ptr<Term>> terms)
   ESPALIER_ASSERT(!terms_.empty(), "a sum of terms needs at least one");
 }
 
+// Batches may change their size; linearisations at the former one keep its work vector.
+void SumTerm::prepare_work(Vec like) {
+  if (terms_.size() == 1) return;
+  if (!work_->empty()) {
+    PetscLayout wanted = nullptr;
+    PetscLayout present = nullptr;
+    PetscBool same = PETSC_FALSE;
+    ESPALIER_CALL(VecGetLayout(like, &wanted));
+    ESPALIER_CALL(VecGetLayout(work_->get(), &present));
+    ESPALIER_CALL(PetscLayoutCompare(wanted, present, &same));
+    if (same) return;
+  }
+  auto work = std::make_shared<petsc::VecHandle>();
+  ESPALIER_CALL(VecDuplicate(like, work->out()));
+  work_ = std::move(work);
+}
+
 void SumTerm::apply(double t, Vec u, Vec y) {
-  if (work_->empty() && terms_.size() > 1) ESPALIER_CALL(VecDuplicate(y, work_->out()));
+  prepare_work(y);
   terms_.front()->apply(t, u, y);
   for (std::size_t k = 1; k < terms_.size(); ++k) {
     terms_[k]->apply(t, u, work_->get());
@@ -56,7 +73,7 @@ void SumTerm::apply(double t, Vec u, Vec y) {
 }
 
 std::shared_ptr<Linearization> SumTerm::linearize(double t, Vec u) {
-  if (work_->empty() && terms_.size() > 1) ESPALIER_CALL(VecDuplicate(u, work_->out()));
+  prepare_work(u);
   std::vector<std::shared_ptr<Linearization>> parts;
   parts.reserve(terms_.size());
   for (auto& term : terms_) parts.push_back(term->linearize(t, u));

@@ -207,8 +207,9 @@ BOOST_AUTO_TEST_CASE(the_call_after_a_failure_is_clean) {
   Shell good([] {});
   good.multiply();
   BOOST_CHECK_EXCEPTION(size_mismatch(), PetscFailure, mentions("VecCopy failed"));
-  BOOST_CHECK_EXCEPTION(ESPALIER_CALL(PETSC_ERR_ARG_WRONG), PetscFailure,
-                        [](const Error& error) { return std::string(error.what()).find("VecCopy") == std::string::npos; });
+  BOOST_CHECK_EXCEPTION(ESPALIER_CALL(PETSC_ERR_ARG_WRONG), PetscFailure, [](const Error& error) {
+    return std::string(error.what()).find("VecCopy") == std::string::npos;
+  });
   good.multiply();
 }
 

@@ -20,7 +20,8 @@ namespace {
 template <class Ask>
 auto read(Ask ask, const std::string& prefix = "") {
   decltype(ask(std::declval<OptionReader&>())) answer{};
-  core::read_options(PETSC_COMM_WORLD, "Test", [&](OptionReader& o) { answer = ask(o); }, prefix);
+  core::read_options(
+      PETSC_COMM_WORLD, "Test", [&](OptionReader& o) { answer = ask(o); }, prefix);
   return answer;
 }
 

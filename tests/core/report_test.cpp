@@ -141,8 +141,7 @@ BOOST_AUTO_TEST_CASE(figures_that_are_not_finite_are_words) {
 
 BOOST_AUTO_TEST_CASE(keys_of_the_contract_have_their_own_functions) {
   RunReport report(PETSC_COMM_SELF, "test", 1);
-  for (const auto& key : contract)
-    BOOST_CHECK_EXCEPTION(report.set(key, 1), InternalError, mentions(key.c_str()));
+  for (const auto& key : contract) BOOST_CHECK_EXCEPTION(report.set(key, 1), InternalError, mentions(key.c_str()));
   report.set("network", "mlp");
   BOOST_TEST(report.json()["network"] == "mlp");
 }

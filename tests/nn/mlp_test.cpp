@@ -294,10 +294,10 @@ BOOST_AUTO_TEST_CASE(initial_weights_have_the_stated_distribution) {
     double deviation;
     double bound;  // 0: none
   };
-  for (const Expected& expected : {Expected{Initialisation::normal, 0.3, 0},
-                                   Expected{Initialisation::uniform, bound / root3, bound},
-                                   Expected{Initialisation::xavier, glorot / root3, glorot},
-                                   Expected{Initialisation::kaiming, std::sqrt(2.0 / 300), 0}}) {
+  for (const Expected& expected :
+       {Expected{Initialisation::normal, 0.3, 0}, Expected{Initialisation::uniform, bound / root3, bound},
+        Expected{Initialisation::xavier, glorot / root3, glorot},
+        Expected{Initialisation::kaiming, std::sqrt(2.0 / 300), 0}}) {
     settings.initialisation = expected.initialisation;
     Mlp network(settings);
     const Statistics weights = statistics(network.parameters().tensors()[0]);

@@ -57,10 +57,14 @@ class Small : public nn::AutogradNetwork {
   at::Tensor evaluate(double t, const at::Tensor& u) override {
     const auto& theta = parameters().tensors();
     switch (formula_) {
-      case Formula::with_time: return theta[0] * u.square() + t * theta[1];  // the third is not used
-      case Formula::without_state: return (theta[1] + theta[2]).expand_as(u) * t;
-      case Formula::constant: return torch::ones_like(u.detach());
-      case Formula::frozen: return theta[0] * theta[2] * u;
+      case Formula::with_time:
+        return theta[0] * u.square() + t * theta[1];  // the third is not used
+      case Formula::without_state:
+        return (theta[1] + theta[2]).expand_as(u) * t;
+      case Formula::constant:
+        return torch::ones_like(u.detach());
+      case Formula::frozen:
+        return theta[0] * theta[2] * u;
     }
     return {};
   }

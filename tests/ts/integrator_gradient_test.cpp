@@ -95,7 +95,8 @@ BOOST_AUTO_TEST_CASE(float_network_under_the_double_solver) {
 }
 
 BOOST_AUTO_TEST_CASE(every_linear_solver_gives_the_same_gradient, *utf::label("np1") * utf::label("np2")) {
-  for (const auto solver : {model::LinearSolver::lu_dense, model::LinearSolver::lu_sparse, model::LinearSolver::krylov})
+  for (const auto solver : {model::LinearSolver::lu_dense, model::LinearSolver::lu_sparse, model::LinearSolver::krylov,
+                            model::LinearSolver::lu_inverse})
     for (const std::string method : {"l2", "5", "cn"}) {
       Setup setup;
       setup.solver = solver;

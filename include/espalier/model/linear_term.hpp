@@ -14,7 +14,9 @@ namespace espalier::model {
 enum class LinearSolver {
   lu_dense,   ///< LAPACK LU of the dense matrix, all samples as right-hand sides of one call
   lu_sparse,  ///< PETSc's sparse LU, all samples in one MatMatSolve
-  krylov      ///< no factorisation: the integrator's KSP on the shell matrix
+  krylov,     ///< no factorisation: the integrator's KSP on the shell matrix
+  lu_inverse  ///< the dense inverse, formed once from the LU: each solve is one matrix product, the fastest for a dof
+              ///< of up to some hundreds; as accurate as the LU unless shift I - A is very ill-conditioned
 };
 
 /// f(u) = A u for each sample of u, A [dof x dof]. With samples stored one after another the batch is a column-major
@@ -45,22 +47,25 @@ class LinearTerm : public Term {
   struct Factor;
 
   void multiply(Vec u, Vec y, bool transpose);
+  void check_result(Vec argument, Vec result) const;
   Mat factor(double shift);
   petsc::MatHandle factorise(double shift) const;
-  void view(Mat& mat, petsc::MatHandle& storage, PetscInt samples, const PetscScalar* array);
+  petsc::MatHandle invert(Mat lu) const;
+  Mat batch_matrix(petsc::MatHandle& storage, PetscInt samples, const PetscScalar* array) const;
 
   petsc::MatHandle matrix_;
   petsc::MatHandle transpose_;  // A^T, formed at first use
   LinearSolver solver_;
   PetscInt dof_ = 0;
-  long version_ = 0;
   long factorisations_ = 0;
   std::deque<Factor> factors_;
-  petsc::MatHandle left_;   // dense views of the batch in b or u
-  petsc::MatHandle right_;  // and of the result
+  petsc::MatHandle left_;                 // dense views of the batch in b or u
+  petsc::MatHandle right_;                // and of the result
+  petsc::MatHandle solution_;             // of a solve
+  petsc::MatHandle transposed_solution_;  // of a transposed solve
 };
 
-/// The name of a solver for options: lu_dense, lu_sparse, krylov.
+/// The names of the solvers for options, in the order of the enumeration.
 const std::vector<std::string>& linear_solver_names();
 
 }  // namespace espalier::model

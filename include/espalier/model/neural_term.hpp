@@ -52,6 +52,8 @@ class NeuralTerm : public Term {
   struct Kept;
 
   std::shared_ptr<Linearization> find_kept(double t, const at::Tensor& input);
+  void forget();
+  void forget_outdated();
 
   std::shared_ptr<nn::Network> network_;
   std::size_t keep_bytes_;
@@ -60,6 +62,7 @@ class NeuralTerm : public Term {
   std::deque<Kept> kept_;    // evaluations of the forward run, oldest first
   std::deque<Kept> recent_;  // evaluations repeated in the adjoint, newest last
   std::size_t cursor_ = 0;
+  long version_ = 0;  // of the parameters that everything kept belongs to
   NetworkCounters counters_;
 };
 

@@ -38,8 +38,10 @@ class JacobianOperator {
   Mat mat() const { return mat_.get(); }
   double shift() const { return shift_; }
 
-  /// True when the last transposed product of `linearization` was taken here with exactly this w.
+  /// True when the last transposed product of `linearization` was taken with exactly this w.
   bool last_product_was(const Linearization& linearization, Vec w) const;
+  /// Says that this product was just taken elsewhere.
+  void note_product(const Linearization& linearization, Vec w);
 
  private:
   void multiply(Vec v, Vec y);
@@ -59,7 +61,7 @@ class JacobianOperator {
 class ParameterOperator : public petsc::PendingProduct {
  public:
   /// `local_parameters`: columns of this rank. `jacobian` may be nullptr.
-  ParameterOperator(Vec state, PetscInt local_parameters, const JacobianOperator* jacobian,
+  ParameterOperator(Vec state, PetscInt local_parameters, JacobianOperator* jacobian,
                     std::vector<nn::FlatParameters*> parameters);
   ParameterOperator(const ParameterOperator&) = delete;
   ParameterOperator& operator=(const ParameterOperator&) = delete;
@@ -75,7 +77,7 @@ class ParameterOperator : public petsc::PendingProduct {
 
   petsc::MatHandle mat_;
   petsc::VecHandle scratch_;
-  const JacobianOperator* jacobian_;
+  JacobianOperator* jacobian_;
   std::vector<nn::FlatParameters*> parameters_;
   std::shared_ptr<Linearization> linearization_;
   double sign_ = 1;

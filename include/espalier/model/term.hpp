@@ -48,6 +48,8 @@ class SumTerm : public Term {
   void keep_evaluations(bool keep) override;
 
  private:
+  void prepare_work(Vec like);
+
   std::vector<std::shared_ptr<Term>> terms_;
   std::shared_ptr<petsc::VecHandle> work_;
 };
