@@ -25,7 +25,7 @@ void generate_file(const std::string& path, const KuramotoSivashinskySettings& s
   io::make_folder(io::folder_of(path));
   // Two programs may do this at once: each writes a file of its own, and the last one stays.
   const std::string own = path + "." + std::to_string(::getpid());
-  io::Hdf5Writer{own};
+  { const io::Hdf5Writer probe(own); }
   core::Progress progress(comm, "Kuramoto-Sivashinsky data", 100);
   const double started = MPI_Wtime();
   const io::Series series = generate_kuramoto_sivashinsky(settings, [&](long done, long total) {
