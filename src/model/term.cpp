@@ -97,4 +97,13 @@ void SumTerm::keep_evaluations(bool keep) {
   for (auto& term : terms_) term->keep_evaluations(keep);
 }
 
+nn::FlatParameters joined_parameters(const SplitSystem& system) {
+  std::vector<nn::FlatParameters*> all;
+  for (const auto& term : {system.explicit_part, system.implicit_part})
+    if (term)
+      for (auto* parameters : term->parameters()) all.push_back(parameters);
+  ESPALIER_REQUIRE(!all.empty(), "the system has no trainable parameters");
+  return nn::FlatParameters::joined(all);
+}
+
 }  // namespace espalier::model

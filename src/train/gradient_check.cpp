@@ -31,7 +31,7 @@ class BatchLoss {
  public:
   BatchLoss(MPI_Comm comm, const CheckedModel& model, const ts::IntegratorSettings& settings, double interval,
             const WindowDataset& windows)
-      : comm_(comm), parameters_(&model.network->network().parameters()) {
+      : comm_(comm), parameters_(model::joined_parameters(model.system)) {
     int rank = 0;
     int size = 1;
     MPI_Comm_rank(comm, &rank);
@@ -57,11 +57,11 @@ class BatchLoss {
     at::Tensor u0_bar;     // of this rank's samples
   };
   Gradient gradient() {
-    parameters_->zero_gradient();
+    parameters_.zero_gradient();
     const at::Tensor& predicted = integrator_->forward(u0_, times_, ts::Record::yes);
     Gradient g;
     g.u0_bar = integrator_->adjoint((predicted - targets_).mul_(2 * weight_)).clone();
-    g.theta_bar = parameters_->gradient().to(at::kDouble, false, true).contiguous();
+    g.theta_bar = parameters_.gradient().to(at::kDouble, false, true).contiguous();
     MPI_Allreduce(MPI_IN_PLACE, g.theta_bar.data_ptr<double>(), static_cast<int>(g.theta_bar.numel()), MPI_DOUBLE,
                   MPI_SUM, comm_);
     return g;
@@ -71,12 +71,12 @@ class BatchLoss {
     MPI_Allreduce(MPI_IN_PLACE, &local, 1, MPI_DOUBLE, MPI_SUM, comm_);
     return local;
   }
-  nn::FlatParameters& parameters() { return *parameters_; }
+  nn::FlatParameters& parameters() { return parameters_; }
   const at::Tensor& u0() const { return u0_; }
 
  private:
   MPI_Comm comm_;
-  nn::FlatParameters* parameters_;
+  nn::FlatParameters parameters_;
   at::Tensor u0_;
   at::Tensor targets_;  // [intervals, samples, dof]
   double weight_ = 1;

@@ -15,7 +15,8 @@ IntegratorObjective::IntegratorObjective(MPI_Comm comm, model::SplitSystem syste
       system_(std::move(system)),
       network_(std::move(network)),
       settings_(std::move(settings)),
-      interval_(interval) {
+      interval_(interval),
+      parameters_(model::joined_parameters(system_)) {
   ESPALIER_REQUIRE(interval > 0, "the time between two snapshots must be positive");
 }
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "espalier/core/error.hpp"
-#include "espalier/model/linear_term.hpp"
+#include "espalier/model/linear_operator.hpp"
 #include "espalier/model/shell_operators.hpp"
 #include "espalier/ts/integrator.hpp"
 #include "finite_check.hpp"
@@ -94,7 +94,7 @@ class Integrator::Implementation {
   // The parts as the method sees them: either may be empty.
   std::shared_ptr<model::Term> explicit_;
   std::shared_ptr<model::Term> implicit_;
-  std::shared_ptr<model::LinearTerm> linear_;  // the implicit part, or its part with a direct solve; may be empty
+  std::shared_ptr<model::LinearOperator> linear_;  // the implicit part, or its part with a direct solve; may be empty
   bool implicit_is_linear_ = false;
   bool adaptive_ = false;
 

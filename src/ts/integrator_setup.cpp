@@ -8,8 +8,7 @@ namespace espalier::ts {
 namespace {
 
 using model::JacobianOperator;
-using model::LinearSolver;
-using model::LinearTerm;
+using model::LinearOperator;
 using model::ParameterOperator;
 
 // Newton's and the Krylov solves' tolerances: a gradient is only as exact as the equations that it differentiates.
@@ -80,9 +79,9 @@ void Integrator::Implementation::split() {
       break;
   }
   if (!implicit_) return;
-  const auto linear = std::dynamic_pointer_cast<LinearTerm>(system_.implicit_part);
+  const auto linear = std::dynamic_pointer_cast<LinearOperator>(system_.implicit_part);
   implicit_is_linear_ = linear != nullptr && implicit_ == system_.implicit_part;
-  if (linear && linear->solver() != LinearSolver::krylov) linear_ = linear;
+  if (linear && linear->solves_directly()) linear_ = linear;
 }
 
 void Integrator::Implementation::build() {

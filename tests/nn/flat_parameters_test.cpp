@@ -110,4 +110,30 @@ BOOST_AUTO_TEST_CASE(an_empty_buffer_and_versions) {
   BOOST_TEST(flat.version() == before + 1);
 }
 
+BOOST_AUTO_TEST_CASE(joined_parts_are_views_of_the_whole) {
+  FlatParameters a(leaves());
+  FlatParameters b(leaves());
+  const at::Tensor leaf_of_b = b.tensors()[1];
+  FlatParameters whole = FlatParameters::joined({&a, &b});
+  BOOST_TEST(whole.count() == 16);
+  BOOST_TEST(torch::equal(whole.values(), torch::cat({a.values(), b.values()})));
+  const long version = b.version();
+  {
+    const torch::NoGradGuard no_grad;
+    whole.values().fill_(3.0);
+    whole.gradient().fill_(4.0);
+    whole.mark_changed();
+  }
+  BOOST_TEST(b.version() > version);
+  BOOST_TEST(leaf_of_b.data_ptr() == whole.values().data_ptr<double>() + 14);
+  BOOST_TEST(torch::equal(leaf_of_b.detach(), torch::full({2}, 3.0, torch::kDouble)));
+  BOOST_TEST(torch::equal(leaf_of_b.grad(), torch::full({2}, 4.0, torch::kDouble)));
+  BOOST_TEST(torch::equal(a.gradient(), torch::full({8}, 4.0, torch::kDouble)));
+  whole.zero_gradient();
+  BOOST_TEST(b.gradient().abs().sum().item<double>() == 0);
+  // Again in this order: the same buffer.
+  FlatParameters again = FlatParameters::joined({&a, &b});
+  BOOST_TEST(again.values().data_ptr() == whole.values().data_ptr());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

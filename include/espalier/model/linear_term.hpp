@@ -6,7 +6,7 @@
 #include <deque>
 #include <memory>
 
-#include "espalier/model/term.hpp"
+#include "espalier/model/linear_operator.hpp"
 
 namespace espalier::model {
 
@@ -22,7 +22,7 @@ enum class LinearSolver {
 /// f(u) = A u for each sample of u, A [dof x dof]. With samples stored one after another the batch is a column-major
 /// matrix U [dof x samples], so that f is the product A U and a shifted solve is one call with many right-hand sides.
 /// A is the same on every rank and lives on PETSC_COMM_SELF; nothing here is collective. Host memory.
-class LinearTerm : public Term {
+class LinearTerm : public LinearOperator {
  public:
   /// `matrix`: sequential, square; shared, not copied. After changing its entries call mark_changed().
   LinearTerm(Mat matrix, LinearSolver solver);
@@ -32,13 +32,14 @@ class LinearTerm : public Term {
   std::shared_ptr<Linearization> linearize(double t, Vec u) override;
 
   LinearSolver solver() const { return solver_; }
+  bool solves_directly() const override { return solver_ != LinearSolver::krylov; }
   PetscInt dof() const { return dof_; }
   /// Says that the entries of A changed: factorisations are made anew.
   void mark_changed();
 
   /// X = (shift I - A)^-1 B, or with the transposed matrix. The factorisation is cached by shift (relative 1e-12,
   /// because forward and adjoint round 1/(a_ii h) differently) and by the version of A. Not for LinearSolver::krylov.
-  void solve(double shift, Vec b, Vec x, bool transpose);
+  void solve(double shift, Vec b, Vec x, bool transpose) override;
   /// Factorisations made since construction.
   long factorisations() const { return factorisations_; }
 

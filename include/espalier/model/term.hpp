@@ -60,4 +60,7 @@ struct SplitSystem {
   std::shared_ptr<Term> implicit_part;
 };
 
+/// The parameters of both parts in one buffer, the explicit part's first. The terms must outlive it.
+nn::FlatParameters joined_parameters(const SplitSystem& system);
+
 }  // namespace espalier::model

@@ -14,6 +14,10 @@ class FlatParameters {
  public:
   FlatParameters() = default;
   explicit FlatParameters(std::vector<at::Tensor> tensors);
+  /// The buffers of several networks moved into one, in order. The parts stay what they are, as views of the whole:
+  /// what an optimiser does to the whole is done to them. They must outlive the result and have one type and device.
+  /// Parts that were joined in this order before are not moved again.
+  static FlatParameters joined(const std::vector<FlatParameters*>& parts);
 
   std::int64_t count() const { return values_.defined() ? values_.numel() : 0; }
   /// theta: [count], without autograd history; its .grad is gradient().
@@ -34,15 +38,18 @@ class FlatParameters {
 
   /// Grows by one whenever somebody says that the values changed; caches of derived matrices compare it.
   long version() const { return version_; }
-  void mark_changed() { ++version_; }
+  /// Also says so to the parts of a joined buffer; what is said to one of them does not reach the whole.
+  void mark_changed();
 
  private:
+  void move_to(const at::Tensor& values, const at::Tensor& gradient);
   void attach_gradients();
 
   std::vector<at::Tensor> tensors_;
   std::vector<at::Tensor> gradients_;
   at::Tensor values_;
   at::Tensor gradient_;
+  std::vector<FlatParameters*> parts_;  // of a joined buffer
   long version_ = 0;
 };
 

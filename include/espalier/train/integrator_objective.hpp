@@ -19,14 +19,15 @@ namespace espalier::train {
 /// made at first use and kept. Collective on `comm`.
 class IntegratorObjective : public Objective {
  public:
-  /// `network` is the trained part of `system` (its explicit part, or contained in it). `interval`: time between two
-  /// snapshots of a window.
+  /// `network`: the part of `system` whose evaluations are counted. `interval`: time between two snapshots of a
+  /// window.
   IntegratorObjective(MPI_Comm comm, model::SplitSystem system, std::shared_ptr<model::NeuralTerm> network,
                       ts::IntegratorSettings settings, double interval);
 
   double sum_and_gradient(const at::Tensor& u0, const at::Tensor& targets, double weight) override;
   double sum(const at::Tensor& u0, const at::Tensor& targets) override;
-  nn::FlatParameters& parameters() override { return network_->network().parameters(); }
+  /// Of all terms of the system: first the explicit part's, then the implicit part's.
+  nn::FlatParameters& parameters() override { return parameters_; }
   Counters counters() const override;
   double checkpoint_bytes() const override { return checkpoint_bytes_; }
 
@@ -42,6 +43,7 @@ class IntegratorObjective : public Objective {
   std::shared_ptr<model::NeuralTerm> network_;
   ts::IntegratorSettings settings_;
   double interval_;
+  nn::FlatParameters parameters_;
   double checkpoint_bytes_ = 0;
   std::map<std::vector<int>, std::unique_ptr<ts::Integrator>> integrators_;  // by samples of each rank
 };
