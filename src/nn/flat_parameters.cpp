@@ -79,6 +79,12 @@ void FlatParameters::move_to(const at::Tensor& values, const at::Tensor& gradien
   gradient_ = gradient;
   gradients_.clear();
   std::int64_t offset = 0;
+  for (auto* part : parts_) {
+    part->move_to(values.narrow(0, offset, part->count()), gradient.narrow(0, offset, part->count()));
+    offset += part->count();
+    gradients_.insert(gradients_.end(), part->gradients_.begin(), part->gradients_.end());
+  }
+  if (!parts_.empty()) return attach_gradients();
   for (auto& tensor : tensors_) {
     const auto shape = tensor.sizes().vec();
     const at::Tensor view = values.narrow(0, offset, tensor.numel()).view(shape);

@@ -131,6 +131,14 @@ BOOST_AUTO_TEST_CASE(joined_parts_are_views_of_the_whole) {
   BOOST_TEST(torch::equal(a.gradient(), torch::full({8}, 4.0, torch::kDouble)));
   whole.zero_gradient();
   BOOST_TEST(b.gradient().abs().sum().item<double>() == 0);
+  // A whole can be a part, and its parts follow it.
+  FlatParameters c(leaves());
+  FlatParameters outer = FlatParameters::joined({&c, &whole});
+  BOOST_TEST(leaf_of_b.data_ptr() == outer.values().data_ptr<double>() + 22);
+  BOOST_TEST(b.values().data_ptr() == outer.values().data_ptr<double>() + 16);
+  BOOST_TEST(b.gradients()[0].data_ptr() == outer.gradient().data_ptr<double>() + 16);
+  outer.mark_changed();
+  BOOST_TEST(b.version() > version + 1);
   // Again in this order: the same buffer.
   FlatParameters again = FlatParameters::joined({&a, &b});
   BOOST_TEST(again.values().data_ptr() == whole.values().data_ptr());

@@ -58,6 +58,8 @@ class AutogradNetwork : public Network {
 
  protected:
   void adopt(std::vector<at::Tensor> leaves) { parameters_ = FlatParameters(std::move(leaves)); }
+  /// Buffers that exist already, such as those of networks that this one is made of.
+  void adopt(FlatParameters parameters) { parameters_ = std::move(parameters); }
 
  private:
   FlatParameters parameters_;

@@ -1,0 +1,35 @@
+#include "espalier/petsc/vec_pool.hpp"
+
+#include "espalier/core/error.hpp"
+
+namespace espalier::petsc {
+
+namespace {
+
+bool same_layout(Vec a, Vec b) {
+  PetscLayout layout_a = nullptr;
+  PetscLayout layout_b = nullptr;
+  PetscBool same = PETSC_FALSE;
+  ESPALIER_CALL(VecGetLayout(a, &layout_a));
+  ESPALIER_CALL(VecGetLayout(b, &layout_b));
+  ESPALIER_CALL(PetscLayoutCompare(layout_a, layout_b, &same));
+  return same == PETSC_TRUE;
+}
+
+}  // namespace
+
+std::shared_ptr<VecHandle> VecPool::copy(Vec u) {
+  if (!vectors_.empty() && !same_layout(vectors_.front()->get(), u)) vectors_.clear();
+  std::shared_ptr<VecHandle> result;
+  for (auto& vec : vectors_)
+    if (vec.use_count() == 1) result = vec;
+  if (!result) {
+    result = std::make_shared<VecHandle>();
+    ESPALIER_CALL(VecDuplicate(u, result->out()));
+    vectors_.push_back(result);
+  }
+  ESPALIER_CALL(VecCopy(u, result->get()));
+  return result;
+}
+
+}  // namespace espalier::petsc
