@@ -33,7 +33,8 @@ Settings Settings::from_options(MPI_Comm comm) {
     s.network_keep_mb = o.real("-network_keep_mb",
                                "memory for network evaluations kept from forward run to adjoint, MB per rank", 1024, 0);
     s.rollout_time = o.real("-rollout_time", "length of the rollouts from unseen states; 0: none", s.rollout_time, 0);
-    s.rollout_samples = o.integer("-rollout_samples", "rollouts, for the energy spectrum", 16, 1);
+    s.rollout_samples = o.integer("-rollout_samples", "starts of the rollouts, spread over the unseen states",
+                                  static_cast<PetscInt>(s.rollout_samples), 1);
     s.grad_check = o.flag("-grad_check", "check the gradient on a few windows instead of training", false);
   });
   return s;

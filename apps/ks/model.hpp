@@ -28,7 +28,7 @@ struct Settings {
   espalier::model::LinearSolver linear_solver = espalier::model::LinearSolver::lu_inverse;
   double network_keep_mb = 1024;
   double rollout_time = 200;
-  long rollout_samples = 16;
+  long rollout_samples = 20;
   bool grad_check = false;
 
   static Settings from_options(MPI_Comm comm);

@@ -7,6 +7,7 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
+#include "espalier/core/random_draws.hpp"
 #include "espalier/data/etdrk4.hpp"
 #include "espalier/data/fourier.hpp"
 #include "sampling.hpp"
@@ -102,18 +103,11 @@ std::vector<double> initial_state(const BurgersSettings& settings, std::size_t t
                                                       std::to_string(settings.modes) + " modes on " +
                                                       std::to_string(n) + " points: at least one of each is needed");
   std::mt19937_64 generator(core::mix(core::mix(static_cast<std::uint64_t>(settings.seed)) + trajectory));
-  // The standard's distributions differ between libraries: 53 bits to [0, 1) by hand, and from these the normal
-  // numbers of Box and Muller (1958), sqrt(-2 log(1 - r)) cos(2 pi s).
-  const auto uniform = [&] { return std::ldexp(static_cast<double>(generator() >> 11U), -53); };
-  const auto normal = [&] {
-    const double radius = std::sqrt(-2 * std::log1p(-uniform()));
-    return radius * std::cos(two_pi * uniform());
-  };
   std::vector<double> scales;
   std::vector<double> phases;
   for (std::size_t k = 1; k <= settings.modes; ++k) {
-    scales.push_back(normal() / static_cast<double>(k));
-    phases.push_back(two_pi * uniform());
+    scales.push_back(core::standard_normal(generator) / static_cast<double>(k));
+    phases.push_back(two_pi * core::uniform_unit(generator));
   }
   const auto waves = [&](std::size_t points) {
     std::vector<double> u(points, 0);

@@ -9,7 +9,7 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
-#include "random_draws.hpp"
+#include "espalier/core/random_draws.hpp"
 
 namespace espalier::data {
 
@@ -40,7 +40,7 @@ Classes draw_classes(const GraphSettings& settings) {
   classes.order.resize(static_cast<std::size_t>(settings.nodes));
   std::iota(classes.order.begin(), classes.order.end(), std::int64_t{0});
   std::mt19937_64 engine = engine_of(settings.seed, Stream::classes);
-  draw_to_front(engine, classes.order, classes.order.size());
+  core::draw_to_front(engine, classes.order, classes.order.size());
   for (std::int64_t c = 0; c <= settings.classes; ++c)
     classes.begins.push_back(share_begin(c, settings.nodes, settings.classes));
   return classes;
@@ -89,8 +89,8 @@ std::vector<Edge> draw_edges(const GraphSettings& settings, const Classes& class
     std::unordered_set<std::uint64_t> drawn;
     drawn.reserve(static_cast<std::size_t>(wanted));
     edges.reserve(edges.size() + static_cast<std::size_t>(wanted));
-    draw_subset(engine, pairs.count(), static_cast<std::uint64_t>(wanted),
-                [&](std::uint64_t number) { return drawn.insert(number).second; });
+    core::draw_subset(engine, pairs.count(), static_cast<std::uint64_t>(wanted),
+                      [&](std::uint64_t number) { return drawn.insert(number).second; });
     for (const std::uint64_t number : drawn) {
       const auto [p, q] = pairs[number];
       edges.emplace_back(classes.order[static_cast<std::size_t>(p)], classes.order[static_cast<std::size_t>(q)]);
@@ -118,7 +118,8 @@ std::int64_t draw_own_count(std::mt19937_64& engine, const GraphSettings& settin
   const double chance = static_cast<double>(owned.own) / static_cast<double>(settings.features);
   const double probability = settings.feature_signal + (1 - settings.feature_signal) * chance;
   std::int64_t count = 0;
-  for (std::int64_t k = 0; k < settings.feature_nonzeros; ++k) count += uniform_unit(engine) < probability ? 1 : 0;
+  for (std::int64_t k = 0; k < settings.feature_nonzeros; ++k)
+    count += core::uniform_unit(engine) < probability ? 1 : 0;
   return std::max(std::min(count, owned.own), settings.feature_nonzeros - owned.others);
 }
 
@@ -136,13 +137,13 @@ SparseFeatures draw_features(const GraphSettings& settings, const std::vector<st
     };
     const Owned owned = owned_by(labels[static_cast<std::size_t>(node)], settings);
     const std::int64_t own_count = draw_own_count(engine, settings, owned);
-    draw_subset(engine, static_cast<std::uint64_t>(owned.own), static_cast<std::uint64_t>(own_count),
-                [&](std::uint64_t k) { return insert(owned.begin + static_cast<std::int64_t>(k)); });
-    draw_subset(engine, static_cast<std::uint64_t>(owned.others),
-                static_cast<std::uint64_t>(settings.feature_nonzeros - own_count), [&](std::uint64_t k) {
-                  const auto feature = static_cast<std::int64_t>(k);
-                  return insert(feature < owned.begin ? feature : feature + owned.own);
-                });
+    core::draw_subset(engine, static_cast<std::uint64_t>(owned.own), static_cast<std::uint64_t>(own_count),
+                      [&](std::uint64_t k) { return insert(owned.begin + static_cast<std::int64_t>(k)); });
+    core::draw_subset(engine, static_cast<std::uint64_t>(owned.others),
+                      static_cast<std::uint64_t>(settings.feature_nonzeros - own_count), [&](std::uint64_t k) {
+                        const auto feature = static_cast<std::int64_t>(k);
+                        return insert(feature < owned.begin ? feature : feature + owned.own);
+                      });
     std::sort(features.indices.end() - settings.feature_nonzeros, features.indices.end());
     features.indptr.push_back(static_cast<std::int64_t>(features.indices.size()));
   }

@@ -6,8 +6,8 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
+#include "espalier/core/random_draws.hpp"
 #include "espalier/data/graph.hpp"
-#include "random_draws.hpp"
 
 namespace espalier::data {
 
@@ -120,7 +120,7 @@ Split random_split(const Graph& graph, std::int64_t development, std::int64_t tr
   Indices order(static_cast<std::size_t>(graph.num_nodes));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   std::mt19937_64 engine(core::mix(seed));
-  draw_to_front(engine, order, static_cast<std::size_t>(development));
+  core::draw_to_front(engine, order, static_cast<std::size_t>(development));
 
   std::map<std::int64_t, std::int64_t> taken;  // training nodes of each class that has nodes
   for (const std::int64_t label : graph.labels) taken[label] = 0;

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "espalier/core/error.hpp"
+#include "espalier/core/random_draws.hpp"
 #include "espalier/data/etdrk4.hpp"
 #include "espalier/data/fourier.hpp"
 #include "sampling.hpp"
@@ -77,9 +78,7 @@ std::vector<double> initial_state(const KuramotoSivashinskySettings& settings, s
   std::vector<double> phases;
   if (settings.seed != 0) {
     std::mt19937_64 generator(static_cast<std::uint64_t>(settings.seed));
-    // The standard's distributions differ between libraries: 53 bits to [0, 1) by hand.
-    for (int k = 0; k < perturbed_modes; ++k)
-      phases.push_back(two_pi * std::ldexp(static_cast<double>(generator() >> 11), -53));
+    for (int k = 0; k < perturbed_modes; ++k) phases.push_back(two_pi * core::uniform_unit(generator));
   }
   std::vector<double> u(n);
   for (std::size_t i = 0; i < n; ++i) {

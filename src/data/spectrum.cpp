@@ -36,34 +36,4 @@ Spectrum energy_spectrum(const io::Series& series) {
   return energy_spectrum(series.states.data(), series.trajectories * series.count(), series.dof, length);
 }
 
-std::vector<double> normalised_error(const std::vector<double>& truth, const std::vector<double>& prediction,
-                                     std::size_t dof) {
-  ESPALIER_REQUIRE(dof > 0 && !truth.empty() && truth.size() == prediction.size() && truth.size() % dof == 0,
-                   "normalised error: truth has " + std::to_string(truth.size()) + " values, prediction " +
-                       std::to_string(prediction.size()) + "; both need the same number of states of " +
-                       std::to_string(dof));
-  double square = 0;
-  for (const double value : truth) square += value * value;
-  ESPALIER_REQUIRE(square > 0, "normalised error: the truth is zero everywhere");
-  const double norm = std::sqrt(square / static_cast<double>(truth.size()));
-  std::vector<double> error(truth.size() / dof);
-  for (std::size_t i = 0; i < error.size(); ++i) {
-    double sum = 0;
-    for (std::size_t j = i * dof; j < (i + 1) * dof; ++j)
-      sum += (truth[j] - prediction[j]) * (truth[j] - prediction[j]);
-    error[i] = std::sqrt(sum / static_cast<double>(dof)) / norm;
-  }
-  return error;
-}
-
-double valid_time(const std::vector<double>& times, const std::vector<double>& truth,
-                  const std::vector<double>& prediction, std::size_t dof, double threshold) {
-  const std::vector<double> error = normalised_error(truth, prediction, dof);
-  ESPALIER_REQUIRE(error.size() == times.size(), "valid time: " + std::to_string(times.size()) + " times for " +
-                                                     std::to_string(error.size()) + " states");
-  for (std::size_t i = 0; i < error.size(); ++i)
-    if (!(error[i] <= threshold)) return times[i] - times.front();
-  return times.back() - times.front();
-}
-
 }  // namespace espalier::data

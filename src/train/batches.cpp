@@ -1,7 +1,6 @@
 #include "espalier/train/batches.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <random>
 #include <string>
@@ -9,28 +8,15 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
+#include "espalier/core/random_draws.hpp"
 
 namespace espalier::train {
-
-namespace {
-
-// Uniform in {0, ..., bound - 1}. Own code: std::uniform_int_distribution differs between standard libraries.
-std::uint64_t uniform_below(std::mt19937_64& engine, std::uint64_t bound) {
-  // Draws from the incomplete last interval of length `bound` would favour small numbers: draw again.
-  const std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
-  const std::uint64_t limit = largest - largest % bound;
-  std::uint64_t x = engine();
-  while (x >= limit) x = engine();
-  return x % bound;
-}
-
-}  // namespace
 
 std::vector<std::int64_t> epoch_order(std::int64_t samples, std::uint64_t seed, std::uint64_t epoch) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(samples));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   std::mt19937_64 engine(core::mix(core::mix(seed) ^ epoch));
-  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[uniform_below(engine, i)]);
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[core::uniform_below(engine, i)]);
   return order;
 }
 
@@ -53,6 +39,14 @@ Range rank_slice(Range batch, int rank, int size) {
   const std::int64_t more = batch.count % size;  // so many of the lower ranks take one more
   const std::int64_t before = rank * each + std::min<std::int64_t>(rank, more);
   return {batch.first + before, each + (rank < more ? 1 : 0)};
+}
+
+Range rank_slice(Range batch, MPI_Comm comm) {
+  int rank = 0;
+  int size = 1;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &size);
+  return rank_slice(batch, rank, size);
 }
 
 }  // namespace espalier::train

@@ -11,7 +11,28 @@ espalier_add_app_test(NAME ks.smoke.np2 NP 2 LABELS unit DEPENDS ks.smoke
 espalier_add_app_test(NAME ks.reports_agree LABELS unit DEPENDS ks.smoke ks.smoke.np2
   COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py ${ks_out}/one.json ${ks_out}/two.json)
 espalier_add_app_test(NAME ks.plot LABELS unit DEPENDS ks.smoke
+  PASS_REGEX "space_time.png" "spectrum.png" "density.png" "loss.png"
   COMMAND ${ESPALIER_PYTHON} tools/plot ${ks_out}/one --report ${ks_out}/one.json)
+
+# What the rollouts are worth; a model that blows up in them is reported with the time reached, not as a failure: an
+# explicit method with the step of an implicit one.
+set(ks_valid_time valid_time valid_time_mean valid_time_std valid_time_censored valid_time_lyapunov)
+foreach(ranks IN ITEMS one two)
+  espalier_add_app_test(NAME ks.rollout_metrics.${ranks} LABELS unit sinode DEPENDS ks.smoke ks.smoke.np2
+    COMMAND ${ESPALIER_PYTHON} tests/apps/check_metrics.py ${ks_out}/${ranks}.json ${ks_valid_time} rollout_max_abs
+            rollout_spectrum_error joint_density_distance joint_density_floor
+            --equal rollout_time_reached=10 rollout_bounded=1 valid_time_starts=4 valid_time_horizon=10)
+endforeach()
+espalier_add_app_test(NAME ks.explicit_blows_up LABELS unit sinode DEPENDS ks.smoke
+  PASS_REGEX "the rollout ended early: the state is not finite" "NOT bounded.* ended after [0-9.]+ time units"
+  FAIL_REGEX "PETSC ERROR" "long run" COMMAND ks ${ks_smoke} -method rk4 -ts_dt 0.02 -train_epochs 0
+             -train_start ${ks_out}/one/best.h5 -output ${ks_out}/blown_up -report ${ks_out}/blown_up.json)
+espalier_add_app_test(NAME ks.explicit_blows_up.metrics LABELS unit sinode DEPENDS ks.explicit_blows_up
+  COMMAND ${ESPALIER_PYTHON} tests/apps/check_metrics.py ${ks_out}/blown_up.json ${ks_valid_time} rollout_time_reached
+          joint_density_floor --equal rollout_bounded=0 --without rollout_spectrum_error joint_density_distance)
+espalier_add_app_test(NAME ks.explicit_blows_up.plot LABELS unit sinode DEPENDS ks.explicit_blows_up
+  PASS_REGEX "space_time.png" "spectrum.png" "density.png"
+  COMMAND ${ESPALIER_PYTHON} tools/plot ${ks_out}/blown_up --report ${ks_out}/one.json)
 
 # Each options file runs as it is but for the lengths of the run.
 foreach(name IN ITEMS smoke reference demo authors_64_l2 paper_64_l2 paper_64_3 paper_64_4 paper_64_5 paper_64_cn)

@@ -2,7 +2,6 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <random>
 
@@ -55,32 +54,8 @@ BOOST_AUTO_TEST_CASE(energies_sum_to_half_the_mean_square) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(the_valid_time_ends_where_the_error_passes_the_threshold) {
-  const std::vector<double> times = {10, 11, 12, 13};
-  const std::vector<double> truth = {1, -1, 1, -1, 1, -1, 1, -1};  // root mean square 1
-  std::vector<double> prediction = {1, -1, 1.3, -1.3, 1.6, -1.6, 1, -1};
-  const std::vector<double> error = data::normalised_error(truth, prediction, 2);
-  BOOST_TEST(error == (std::vector<double>{0, 0.3, 0.6, 0}), tt::tolerance(1e-14) << tt::per_element());
-  BOOST_TEST(data::valid_time(times, truth, prediction, 2) == 2.0);
-  BOOST_TEST(data::valid_time(times, truth, prediction, 2, 0.2) == 1.0);
-  BOOST_TEST(data::valid_time(times, truth, prediction, 2, 0.7) == 3.0);
-  prediction[3] = std::numeric_limits<double>::quiet_NaN();
-  BOOST_TEST(data::valid_time(times, truth, prediction, 2, 0.7) == 1.0);
-}
-
-BOOST_AUTO_TEST_CASE(the_error_is_measured_against_the_mean_over_all_times) {
-  // Root mean square of the truth 2 although its second state is zero.
-  const std::vector<double> truth = {std::sqrt(8.0), -std::sqrt(8.0), 0, 0};
-  const std::vector<double> prediction = {std::sqrt(8.0), -std::sqrt(8.0), 1, 1};
-  BOOST_TEST(data::normalised_error(truth, prediction, 2)[1] == 0.5, tt::tolerance(1e-14));
-}
-
 BOOST_AUTO_TEST_CASE(sizes_that_do_not_agree_are_refused) {
   const std::vector<double> four = {1, 2, 3, 4};
-  BOOST_CHECK_THROW(data::normalised_error(four, {1, 2}, 2), UserError);
-  BOOST_CHECK_THROW(data::normalised_error(four, four, 3), UserError);
-  BOOST_CHECK_THROW(data::normalised_error({0, 0}, {1, 2}, 2), UserError);
-  BOOST_CHECK_THROW(data::valid_time({0, 1, 2}, four, four, 2), UserError);
   BOOST_CHECK_THROW(data::energy_spectrum(four.data(), 0, 4, 1), UserError);
   BOOST_CHECK_THROW(data::energy_spectrum(four.data(), 1, 4, 0), UserError);
 }

@@ -1,4 +1,5 @@
-// What is compared between a predicted and a true series of a chaotic system: energy spectrum and valid time.
+// Energy by wavenumber, averaged over time: what a long prediction of a chaotic system should have in common with
+// truth.
 #pragma once
 
 #include <cstddef>
@@ -19,14 +20,5 @@ struct Spectrum {
 Spectrum energy_spectrum(const double* states, std::size_t count, std::size_t dof, double length);
 /// The same of a series on equally spaced points of a period, over all its trajectories: length = d (x_1 - x_0).
 Spectrum energy_spectrum(const io::Series& series);
-
-/// Root of mean over x of (u - v)^2, divided by the root of the mean over x and t of truth^2, at each time: [T].
-std::vector<double> normalised_error(const std::vector<double>& truth, const std::vector<double>& prediction,
-                                     std::size_t dof);
-
-/// Time from the first state until the normalised error first exceeds `threshold`; times.back() - times.front() if it
-/// never does. A prediction that is not finite exceeds it. truth and prediction: [T, dof] with T = times.size().
-double valid_time(const std::vector<double>& times, const std::vector<double>& truth,
-                  const std::vector<double>& prediction, std::size_t dof, double threshold = 0.5);
 
 }  // namespace espalier::data

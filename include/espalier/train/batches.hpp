@@ -1,6 +1,8 @@
 // The order of the samples in an epoch, its cut into mini-batches, and each rank's slice of a batch.
 #pragma once
 
+#include <mpi.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -36,5 +38,7 @@ class BatchPlan {
 /// The part of `batch` that `rank` of `size` evaluates: counts differ by one at most, the lower ranks have more; a rank
 /// may have none.
 Range rank_slice(Range batch, int rank, int size);
+/// That of this rank of `comm`. Not collective.
+Range rank_slice(Range batch, MPI_Comm comm);
 
 }  // namespace espalier::train

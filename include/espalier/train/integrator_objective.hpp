@@ -30,6 +30,8 @@ class IntegratorObjective : public Objective {
   nn::FlatParameters& parameters() override { return parameters_; }
   Counters counters() const override;
   double checkpoint_bytes() const override { return checkpoint_bytes_; }
+  /// Time between two snapshots.
+  double interval() const { return interval_; }
 
   /// The states after each of `intervals` intervals, [intervals, n, dof]; a buffer that the next call overwrites.
   const at::Tensor& predict(const at::Tensor& u0, std::int64_t intervals);

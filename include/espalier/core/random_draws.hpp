@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace espalier::data {
+namespace espalier::core {
 
 /// Uniform in {0, ..., bound - 1}.
 inline std::uint64_t uniform_below(std::mt19937_64& engine, std::uint64_t bound) {
@@ -25,6 +25,13 @@ inline std::uint64_t uniform_below(std::mt19937_64& engine, std::uint64_t bound)
 /// Uniform in [0, 1), 53 bits.
 inline double uniform_unit(std::mt19937_64& engine) { return std::ldexp(static_cast<double>(engine() >> 11U), -53); }
 
+/// Standard normal, from two uniform draws r and s: sqrt(-2 log(1 - r)) cos(2 pi s) (Box & Muller 1958).
+inline double standard_normal(std::mt19937_64& engine) {
+  constexpr double two_pi = 6.283185307179586476925;
+  const double radius = std::sqrt(-2 * std::log1p(-uniform_unit(engine)));
+  return radius * std::cos(two_pi * uniform_unit(engine));
+}
+
 /// Puts `count` values, drawn at random, in front, in random order (Fisher-Yates): all of them for a shuffle.
 inline void draw_to_front(std::mt19937_64& engine, std::vector<std::int64_t>& values, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) std::swap(values[i], values[i + uniform_below(engine, values.size() - i)]);
@@ -38,4 +45,4 @@ void draw_subset(std::mt19937_64& engine, std::uint64_t bound, std::uint64_t cou
     if (!insert(uniform_below(engine, last + 1))) insert(last);
 }
 
-}  // namespace espalier::data
+}  // namespace espalier::core
