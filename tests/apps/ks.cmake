@@ -19,8 +19,8 @@ espalier_add_app_test(NAME ks.plot LABELS unit DEPENDS ks.smoke
 set(ks_valid_time valid_time valid_time_mean valid_time_std valid_time_censored valid_time_lyapunov)
 foreach(ranks IN ITEMS one two)
   espalier_add_app_test(NAME ks.rollout_metrics.${ranks} LABELS unit sinode DEPENDS ks.smoke ks.smoke.np2
-    COMMAND ${ESPALIER_PYTHON} tests/apps/check_metrics.py ${ks_out}/${ranks}.json ${ks_valid_time} rollout_max_abs
-            rollout_spectrum_error joint_density_distance joint_density_floor
+    COMMAND ${ESPALIER_PYTHON} tests/apps/check_metrics.py ${ks_out}/${ranks}.json --like ${ks_out}/one.json
+            ${ks_valid_time} rollout_max_abs rollout_spectrum_error joint_density_distance joint_density_floor
             --equal rollout_time_reached=10 rollout_bounded=1 valid_time_starts=4 valid_time_horizon=10)
 endforeach()
 espalier_add_app_test(NAME ks.explicit_blows_up LABELS unit sinode DEPENDS ks.smoke
