@@ -1,4 +1,4 @@
-// What a trained model is worth: long rollouts from unseen states, energy spectrum, and what it must beat.
+// What a trained model is worth: long rollouts from unseen states beside the truth.
 #pragma once
 
 #include <torch/types.h>
@@ -10,8 +10,9 @@
 
 namespace ks {
 
-/// Rolls the model out from unseen states of `held_out` [T, dof], T > 0, puts bounds, spectrum error and valid time
-/// into the report, and writes rollout.h5 and rollout.xdmf to the output folder. Collective.
+/// Rolls the model out from unseen states of `held_out` [T, dof], T > 0, puts bounds, valid times and the distances of
+/// energy spectrum and joint density from truth into the report, and writes rollout.h5 and rollout.xdmf (the first
+/// rollout) to the output folder. A model that blows up is a result: it is reported with the time reached. Collective.
 void evaluate_rollout(MPI_Comm comm, espalier::train::IntegratorObjective& objective, const Settings& settings,
                       const espalier::io::Series& series, const at::Tensor& held_out, const std::string& method,
                       espalier::core::RunReport& report);

@@ -19,7 +19,7 @@ def main():
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--equal", nargs="+", default=[], metavar="NAME=VALUE")
     parser.add_argument("--like", metavar="REPORT")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     metrics = metrics_of(arguments.report)
     others = metrics_of(arguments.like) if arguments.like else metrics
     wanted = dict(pair.split("=") for pair in arguments.equal)
