@@ -16,7 +16,8 @@ using petsc::TensorView;
 // A time counts as reached when it is missed by less than this part of a step, as in PETSc's time spans.
 constexpr double time_tolerance = 1e-6;
 
-/// Puts a KSP into a SNES, and the former one back.
+/// Puts a KSP into a SNES, and the former one back. In between each system is solved with its own Jacobian, whatever
+/// -snes_lag_jacobian and -snes_lag_preconditioner allow Newton: the adjoint's systems are no iterations of one.
 class KspExchange {
  public:
   KspExchange(SNES snes, KSP ksp) : snes_(snes) {
@@ -25,9 +26,16 @@ class KspExchange {
     ESPALIER_CALL(SNESGetKSP(snes, &former));
     former_ = petsc::KspHandle::share(former);
     ESPALIER_CALL(SNESSetKSP(snes, ksp));
+    ESPALIER_CALL(SNESGetLagJacobian(snes, &lag_jacobian_));
+    ESPALIER_CALL(SNESGetLagPreconditioner(snes, &lag_preconditioner_));
+    ESPALIER_CALL(SNESSetLagJacobian(snes, 1));
+    ESPALIER_CALL(SNESSetLagPreconditioner(snes, 1));
   }
   ~KspExchange() {
-    if (snes_ != nullptr) (void)SNESSetKSP(snes_, former_.get());
+    if (snes_ == nullptr) return;
+    (void)SNESSetKSP(snes_, former_.get());
+    (void)SNESSetLagJacobian(snes_, lag_jacobian_);
+    (void)SNESSetLagPreconditioner(snes_, lag_preconditioner_);
   }
   KspExchange(const KspExchange&) = delete;
   KspExchange& operator=(const KspExchange&) = delete;
@@ -35,6 +43,8 @@ class KspExchange {
  private:
   SNES snes_;
   petsc::KspHandle former_;
+  PetscInt lag_jacobian_ = 1;
+  PetscInt lag_preconditioner_ = 1;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "espalier/core/error.hpp"
+#include "espalier/model/assembled_jacobian.hpp"
 #include "espalier/model/linear_operator.hpp"
 #include "espalier/model/shell_operators.hpp"
 #include "espalier/ts/integrator.hpp"
@@ -27,6 +28,7 @@ class Integrator::Implementation {
         settings_(settings),
         method_(find_method(settings.method)) {
     split();
+    check_jacobian();
     create_vectors();
     build();
   }
@@ -51,11 +53,13 @@ class Integrator::Implementation {
  private:
   // integrator_setup.cpp
   void split();
+  void check_jacobian() const;
   void build();
   void create_vectors();
   void create_ts();
   void attach_explicit_part();
   void attach_implicit_part();
+  void set_implicit_jacobian(double t, Vec u, double shift);
   void configure_solvers();
   void configure_ksp(KSP ksp, double tolerance);
   void attach_direct_solver(KSP ksp);
@@ -106,6 +110,7 @@ class Integrator::Implementation {
 
   std::unique_ptr<model::JacobianOperator> explicit_jacobian_;
   std::unique_ptr<model::JacobianOperator> implicit_jacobian_;
+  std::unique_ptr<model::AssembledJacobian> assembled_jacobian_;  // with -ts_jacobian assembled
   std::unique_ptr<model::ParameterOperator> explicit_parameters_;
   std::unique_ptr<model::ParameterOperator> implicit_parameters_;
   model::LinearizationMemo explicit_memo_;

@@ -7,6 +7,7 @@ namespace espalier::ts {
 
 namespace {
 
+using model::AssembledJacobian;
 using model::JacobianOperator;
 using model::LinearOperator;
 using model::ParameterOperator;
@@ -17,6 +18,9 @@ constexpr double newton_tolerance_float = 1e-6;  // below it lies the rounding o
 constexpr double newton_krylov_tolerance = 1e-8;
 constexpr double krylov_tolerance = 1e-13;
 constexpr PetscInt krylov_iterations = 2000;
+// By how much two ways to the same product may differ.
+constexpr double product_tolerance = 1e-8;
+constexpr double product_tolerance_float = 1e-4;
 
 std::shared_ptr<model::Term> sum(const model::SplitSystem& system) {
   if (!system.explicit_part) return system.implicit_part;
@@ -54,6 +58,9 @@ void IntegratorSettings::read(MPI_Comm comm) {
       [&](core::OptionReader& o) {
         method = names[o.choice("-method", "integration method", names, index(method))];
         step = o.positive("-ts_dt", "step size; the first one when adaptive", step);
+        jacobian = static_cast<Jacobian>(o.choice(
+            "-ts_jacobian", "implicit part's Jacobian. shell: products; assembled: dense blocks, if no samples couple",
+            {"shell", "assembled"}, static_cast<std::size_t>(jacobian)));
         (void)o.text("-ts_adapt_type", "none: fixed steps; basic: controlled by -ts_rtol and -ts_atol", "none");
       },
       prefix);
@@ -82,6 +89,15 @@ void Integrator::Implementation::split() {
   const auto linear = std::dynamic_pointer_cast<LinearOperator>(system_.implicit_part);
   implicit_is_linear_ = linear != nullptr && implicit_ == system_.implicit_part;
   if (linear && linear->solves_directly()) linear_ = linear;
+}
+
+void Integrator::Implementation::check_jacobian() const {
+  if (settings_.jacobian == Jacobian::shell) return;
+  ESPALIER_REQUIRE(implicit_, "-ts_jacobian assembled is for methods that solve equations, and -method " +
+                                  method_.name + " is explicit: leave the option out");
+  ESPALIER_REQUIRE(!implicit_is_linear_ || !linear_, "-ts_jacobian assembled: the part that -method " + method_.name +
+                                                         " treats implicitly is linear and has a direct solver of "
+                                                         "its own: leave the option out");
 }
 
 void Integrator::Implementation::build() {
@@ -164,13 +180,16 @@ void Integrator::Implementation::attach_implicit_part() {
         });
       },
       this));
+  if (settings_.jacobian == Jacobian::assembled)
+    assembled_jacobian_ = std::make_unique<AssembledJacobian>(
+        state_.get(), static_cast<PetscInt>(shape_.dof),
+        has_float_parameters(implicit_) ? product_tolerance_float : product_tolerance);
+  // Products are the shell's, so that the adjoint shares them with the parameters; solves are the assembled matrix's.
   ESPALIER_CALL(TSSetIJacobian(
-      ts_.get(), implicit_jacobian_->mat(), implicit_jacobian_->mat(),
+      ts_.get(), implicit_jacobian_->mat(),
+      assembled_jacobian_ ? assembled_jacobian_->mat() : implicit_jacobian_->mat(),
       [](TS, PetscReal t, Vec u, Vec, PetscReal shift, Mat, Mat, void* context) noexcept {
-        return guard([&] {
-          auto& self = of(context);
-          self.implicit_jacobian_->set(self.implicit_memo_.at(*self.implicit_, t, u), shift, -1);
-        });
+        return guard([&] { of(context).set_implicit_jacobian(t, u, shift); });
       },
       this));
   // TSAdjointStep_ARKIMEX wants this matrix even when H has no parameters.
@@ -186,12 +205,19 @@ void Integrator::Implementation::attach_implicit_part() {
       this));
 }
 
+// Systems are solved with a positive shift, 1 / (a_ii h); with any other the adjoint only multiplies.
+void Integrator::Implementation::set_implicit_jacobian(double t, Vec u, double shift) {
+  const auto linearization = implicit_memo_.at(*implicit_, t, u);
+  implicit_jacobian_->set(linearization, shift, -1);
+  if (assembled_jacobian_ && shift > 0) assembled_jacobian_->set(*linearization, shift, -1);
+}
+
 // (shift I - A)^-1 for the whole batch, as a preconditioner: exact for a linear implicit part.
 void Integrator::Implementation::attach_direct_solver(KSP ksp) {
   PC pc = nullptr;
   ESPALIER_CALL(KSPGetPC(ksp, &pc));
-  if (!linear_) {
-    ESPALIER_CALL(PCSetType(pc, PCNONE));
+  if (assembled_jacobian_ || !linear_) {
+    ESPALIER_CALL(PCSetType(pc, assembled_jacobian_ ? PCPBJACOBI : PCNONE));
     return;
   }
   ESPALIER_CALL(PCSetType(pc, PCSHELL));
@@ -214,10 +240,11 @@ void Integrator::Implementation::attach_direct_solver(KSP ksp) {
 }
 
 void Integrator::Implementation::configure_ksp(KSP ksp, double tolerance) {
-  const bool direct = implicit_is_linear_ && linear_ != nullptr;
+  const bool direct = assembled_jacobian_ || (implicit_is_linear_ && linear_ != nullptr);
   ESPALIER_CALL(KSPSetType(ksp, direct ? KSPPREONLY : KSPGMRES));
   ESPALIER_CALL(KSPSetTolerances(ksp, tolerance, PETSC_CURRENT, PETSC_CURRENT, krylov_iterations));
-  ESPALIER_CALL(KSPSetErrorIfNotConverged(ksp, PETSC_TRUE));
+  // A rank whose block is singular may not stop alone: SNES and TSAdjoint stop all ranks.
+  ESPALIER_CALL(KSPSetErrorIfNotConverged(ksp, assembled_jacobian_ ? PETSC_FALSE : PETSC_TRUE));
   attach_direct_solver(ksp);
 }
 

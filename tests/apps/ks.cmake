@@ -35,7 +35,8 @@ espalier_add_app_test(NAME ks.explicit_blows_up.plot LABELS unit sinode DEPENDS 
   COMMAND ${ESPALIER_PYTHON} tools/plot ${ks_out}/blown_up --report ${ks_out}/one.json)
 
 # Each options file runs as it is but for the lengths of the run.
-foreach(name IN ITEMS smoke reference demo authors_64_l2 paper_64_l2 paper_64_3 paper_64_4 paper_64_5 paper_64_cn)
+foreach(name IN ITEMS smoke reference demo authors_64_l2 paper_64_l2 paper_64_3 paper_64_4 paper_64_5 paper_64_cn
+        paper_64_cn_assembled)
   espalier_add_app_test(NAME ks.options.${name} LABELS unit DEPENDS ks.smoke
     COMMAND ks -options_file petsc_options/ks/${name}.opts ${ks_data} -ks_states 801 -network_widths 32,32
             -train_epochs 1 -rollout_time 2 -report ${ks_out}/${name}.json)
@@ -47,7 +48,7 @@ foreach(name IN ITEMS paper_64_rk4 paper_64_dopri5)
 endforeach()
 
 # As README gives it, with the network and the activation of the paper.
-foreach(method IN ITEMS l2 3 4 5 cn)
+foreach(method IN ITEMS l2 3 4 5 cn cn_assembled)
   espalier_add_app_test(NAME ks.grad_check.paper_64_${method} LABELS gradient DEPENDS ks.smoke
     PASS_REGEX "gradient check: passed"
     COMMAND ks -options_file petsc_options/ks/paper_64_${method}.opts ${ks_data} -ks_states 801 -grad_check)

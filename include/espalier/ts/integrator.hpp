@@ -14,17 +14,25 @@
 
 namespace espalier::ts {
 
+/// How Newton's linear systems (shift I - dH/du) x = b of the implicit part are solved.
+enum class Jacobian {
+  shell,     ///< by products: GMRES, preconditioned by the direct solve of the linear part where there is one
+  assembled  ///< directly: one dense block [dof x dof] per sample, formed by dof products with dH/du and inverted.
+             ///< Only for samples that do not couple; worthwhile for a small dof or many iterations of GMRES
+};
+
 struct IntegratorSettings {
-  std::string method = "l2";   ///< a name of methods()
-  double step = 0.1;           ///< step size; the first one when adaptive
+  std::string method = "l2";  ///< a name of methods()
+  double step = 0.1;          ///< step size; the first one when adaptive
+  Jacobian jacobian = Jacobian::shell;
   std::string prefix;          ///< PETSc options prefix of the TS
   std::string dump_directory;  ///< where a state that stopped being finite is written; empty: nowhere
   /// Called for each TS that the integrator makes, before it reads its options: for monitors and the like. Another
   /// number of observation times takes another TS.
   std::function<void(TS)> configure;
 
-  /// Reads -method and -ts_dt. Everything else of PETSc's (-ts_adapt_type, -ts_rtol, -snes_*, -ksp_*, -adjoint_ksp_*,
-  /// -ts_trajectory_*) is read when the Integrator is made. Collective on `comm`.
+  /// Reads -method, -ts_dt and -ts_jacobian. Everything else of PETSc's (-ts_adapt_type, -ts_rtol, -snes_*, -ksp_*,
+  /// -adjoint_ksp_*, -ts_trajectory_*) is read when the Integrator is made. Collective on `comm`.
   void read(MPI_Comm comm);
 };
 
