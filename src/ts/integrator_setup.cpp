@@ -1,6 +1,7 @@
 // How an Integrator's TS is made: parts, shells, solvers and steps.
 #include "espalier/core/options.hpp"
 #include "espalier/petsc/ts_private.hpp"
+#include "espalier/ts/adams.hpp"
 #include "integrator_implementation.hpp"
 
 namespace espalier::ts {
@@ -122,9 +123,11 @@ void Integrator::Implementation::create_vectors() {
 void Integrator::Implementation::create_ts() {
   ESPALIER_CALL(TSCreate(comm_, ts_.out()));
   ESPALIER_CALL(TSSetOptionsPrefix(ts_.get(), settings_.prefix.c_str()));
+  register_adams();
   ESPALIER_CALL(TSSetType(ts_.get(), method_.ts_type.c_str()));
   if (method_.ts_type == TSARKIMEX) ESPALIER_CALL(TSARKIMEXSetType(ts_.get(), method_.ts_sub_type.c_str()));
   if (method_.ts_type == TSRK) ESPALIER_CALL(TSRKSetType(ts_.get(), method_.ts_sub_type.c_str()));
+  if (method_.ts_type == adams_type) set_adams_method(ts_.get(), method_.ts_sub_type);
   ESPALIER_CALL(TSSetApplicationContext(ts_.get(), this));
   const bool parameters = parameter_count(explicit_) + parameter_count(implicit_) > 0;
   ESPALIER_CALL(TSSetCostGradients(ts_.get(), 1, lambda_array_, parameters ? mu_array_ : nullptr));
@@ -303,15 +306,18 @@ void Integrator::Implementation::check_options(TSAdapt adapt) {
     ESPALIER_CALL(TSARKIMEXGetFullyImplicit(ts_.get(), &fully_implicit));
   }
   if (kept && found == TSRK) ESPALIER_CALL(TSRKGetType(ts_.get(), &sub_type));
+  if (kept && found == adams_type) sub_type = adams_method(ts_.get());
   ESPALIER_REQUIRE(kept && method_.ts_sub_type == sub_type && !fully_implicit,
-                   "the options -ts_type, -ts_arkimex_* and -ts_rk_type may not change the integrator (here to " +
-                       found + " " + sub_type + "): choose it with -method, which also splits the right-hand side");
+                   "the options -ts_type, -ts_arkimex_*, -ts_rk_type and -ts_adams_type may not change the method "
+                   "(here to " +
+                       found + " " + sub_type + "): -method chooses it, and splits the right-hand side");
   ESPALIER_CALL(TSGetExactFinalTime(ts_.get(), &final_time));
   ESPALIER_REQUIRE(final_time == TS_EXACTFINALTIME_MATCHSTEP,
                    "-ts_exact_final_time must be matchstep: observation times are hit exactly");
   TSAdaptType adapt_type = nullptr;
   ESPALIER_CALL(TSAdaptGetType(adapt, &adapt_type));
   adaptive_ = std::string(adapt_type) != TSADAPTNONE;
+  if (found == adams_type) require_fixed_steps(ts_.get());
   if (!adaptive_) petsc::keep_steps_whole(adapt);
 }
 

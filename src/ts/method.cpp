@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "espalier/core/error.hpp"
+#include "espalier/ts/adams.hpp"
 
 namespace espalier::ts {
 
@@ -21,6 +22,9 @@ const std::vector<Method>& methods() {
       {"5f", S::fully_explicit, TSRK, "5f", 5, 6},         {"5dp", S::fully_explicit, TSRK, "5dp", 5, 7},
       {"5bs", S::fully_explicit, TSRK, "5bs", 5, 8},       {"6vr", S::fully_explicit, TSRK, "6vr", 6, 9},
       {"7vr", S::fully_explicit, TSRK, "7vr", 7, 10},      {"8vr", S::fully_explicit, TSRK, "8vr", 8, 13},
+      {"ab2", S::fully_explicit, adams_type, "ab2", 2, 1}, {"ab3", S::fully_explicit, adams_type, "ab3", 3, 1},
+      {"ab4", S::fully_explicit, adams_type, "ab4", 4, 1}, {"am2", S::fully_implicit, adams_type, "am2", 2, 0},
+      {"am3", S::fully_implicit, adams_type, "am3", 3, 0}, {"am4", S::fully_implicit, adams_type, "am4", 4, 0},
       {"cn", S::fully_implicit, TSCN, "", 2, 0},           {"beuler", S::fully_implicit, TSBEULER, "", 1, 0},
   };
   return all;

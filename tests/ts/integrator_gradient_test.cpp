@@ -9,7 +9,8 @@ namespace utf = boost::unit_test;
 
 namespace {
 
-const std::vector<std::string> referenced = {"l2", "3", "4", "5", "ars122", "cn", "beuler", "rk4", "5dp"};
+const std::vector<std::string> referenced = {"l2",  "3",   "4",   "5",   "ars122", "cn",  "beuler", "rk4",
+                                             "5dp", "ab2", "ab3", "ab4", "am2",    "am3", "am4"};
 
 void check_against_unrolled(const std::string& method, const std::vector<double>& times, double dt,
                             const std::vector<double>& steps, const std::vector<std::size_t>& observed,
@@ -169,7 +170,7 @@ BOOST_AUTO_TEST_CASE(nonlinear_trainable_implicit_part) {
       std::vector<std::shared_ptr<model::Term>>{std::make_shared<model::NeuralTerm>(network), outer.linear});
   const at::Tensor u0 = random_tensor({samples, dof}, 1);
   const at::Tensor weights = random_tensor({1, samples, dof}, 2);
-  for (const std::string method : {"l2", "ars122", "3", "cn", "beuler"}) {
+  for (const std::string method : {"l2", "ars122", "3", "cn", "beuler", "am4"}) {
     ts::Integrator integrator(PETSC_COMM_WORLD, shape_of(u0), {outer.neural, implicit}, settings(method, 0.1));
     network->parameters().zero_gradient();
     discrete_adjoint(outer, integrator, u0, {0, 0.3}, weights);
@@ -192,7 +193,7 @@ BOOST_AUTO_TEST_CASE(changed_weights_and_changed_steps_between_runs) {
   const System system;
   const at::Tensor u0 = random_tensor({samples, dof}, 1);
   const at::Tensor weights = random_tensor({1, samples, dof}, 2);
-  for (const std::string method : {"l2", "3", "cn", "rk4"}) {
+  for (const std::string method : {"l2", "3", "cn", "rk4", "ab4", "am3"}) {
     ts::Integrator integrator(PETSC_COMM_WORLD, shape_of(u0), system.split(), settings(method, 0.1));
     // A recorded run that no adjoint follows, other and the same lengths, other weights: each answer stands alone.
     integrator.forward(u0, {0, 0.4}, ts::Record::yes);

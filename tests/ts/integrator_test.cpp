@@ -1,6 +1,7 @@
 // Forward runs: order of every method, counters, and what happens when something is wrong.
 #include <cmath>
 
+#include "espalier/ts/adams.hpp"
 #include "ts/fixture.hpp"
 
 using namespace fixture;
@@ -24,6 +25,8 @@ BOOST_AUTO_TEST_CASE(every_method_has_its_order) {
   ts::Integrator fine(PETSC_COMM_WORLD, shape_of(u0), system.split(), settings("8vr", 0.01));
   const at::Tensor exact = fine.forward(u0, {0, 1}, ts::Record::no).clone();
   for (const auto& method : ts::methods()) {
+    // Multistep methods need some steps after those that start them: adams_test.cpp looks at them.
+    if (method.ts_type == ts::adams_type) continue;
     // High orders reach rounding level at small steps.
     const double h = method.order >= 6 ? 0.5 : method.order >= 4 ? 0.25 : 0.05;
     std::vector<double> errors;
@@ -43,7 +46,7 @@ BOOST_AUTO_TEST_CASE(network_evaluations_are_counted) {
   const at::Tensor u0 = random_tensor({samples, dof}, 1);
   const at::Tensor weights = random_tensor({1, samples, dof}, 2);
   for (const auto& method : ts::methods()) {
-    if (method.stages == 0) continue;
+    if (method.stages == 0 || method.ts_type == ts::adams_type) continue;
     const System system;
     ts::Integrator integrator(PETSC_COMM_WORLD, shape_of(u0), system.split(), settings(method.name, 0.1));
     integrator.forward(u0, {0, 0.3}, ts::Record::yes);

@@ -1,5 +1,6 @@
 #include "ts/reference.hpp"
 
+#include <cmath>
 #include <map>
 
 #include "ts/tableaux.hpp"
@@ -57,18 +58,81 @@ at::Tensor row_jacobians(const Problem& problem, const at::Tensor& y) {
   return at::stack(rows, 1).detach();
 }
 
-// y - h theta f(y) = u + h (1 - theta) f(u), by Newton; a last Newton step that is differentiated gives y the exact
-// derivative of the implicit function.
-at::Tensor theta_step(double theta, const Problem& problem, const at::Tensor& u, double h) {
-  const at::Tensor known = theta < 1 ? u + h * (1 - theta) * right_hand_side(problem, u) : u;
-  at::Tensor y = u.detach();
+// y - c f(y) = z, by Newton from a first guess; a last Newton step that is differentiated gives y the exact derivative
+// of the implicit function.
+at::Tensor implicit_solve(const Problem& problem, double c, const at::Tensor& z, const at::Tensor& guess) {
+  at::Tensor y = guess.detach();
   const auto newton = [&](const at::Tensor& at_y, const at::Tensor& b) {
-    const at::Tensor residual = at_y - h * theta * right_hand_side(problem, at_y) - b;
-    const at::Tensor matrix = identity(problem) - h * theta * row_jacobians(problem, at_y);
+    const at::Tensor residual = at_y - c * right_hand_side(problem, at_y) - b;
+    const at::Tensor matrix = identity(problem) - c * row_jacobians(problem, at_y);
     return at_y - at::linalg_solve(matrix, residual.unsqueeze(2)).squeeze(2);
   };
-  for (int i = 0; i < 30; ++i) y = newton(y, known.detach()).detach();
-  return newton(y, known);
+  for (int i = 0; i < 12; ++i) y = newton(y, z.detach()).detach();
+  return newton(y, z);
+}
+
+// y - h theta f(y) = u + h (1 - theta) f(u).
+at::Tensor theta_step(double theta, const Problem& problem, const at::Tensor& u, double h) {
+  const at::Tensor known = theta < 1 ? u + h * (1 - theta) * right_hand_side(problem, u) : u;
+  return implicit_solve(problem, h * theta, known, u);
+}
+
+// The last stage is the new state.
+at::Tensor sdirk_step(const Tableau& tableau, const Problem& problem, const at::Tensor& u, double h) {
+  std::vector<at::Tensor> k;
+  at::Tensor y = u;
+  for (std::size_t i = 0; i < tableau.b.size(); ++i) {
+    at::Tensor z = u;
+    for (std::size_t j = 0; j < i; ++j) z = z + h * tableau.a_implicit[i][j] * k[j];
+    y = implicit_solve(problem, h * tableau.a_implicit[i][i], z, y);
+    k.push_back(right_hand_side(problem, y));
+  }
+  return y;
+}
+
+// The integral over [0, 1] of the polynomial through the values at 1 (implicit ones), 0, -1, ...: its weights w solve
+// sum_j w_j node_j^q = 1 / (q + 1).
+std::vector<double> adams_weights(bool implicit, std::int64_t order) {
+  at::Tensor powers = torch::empty({order, order}, torch::kDouble);
+  at::Tensor integrals = torch::empty({order}, torch::kDouble);
+  for (std::int64_t q = 0; q < order; ++q) {
+    for (std::int64_t j = 0; j < order; ++j) powers[q][j] = std::pow(static_cast<double>((implicit ? 1 : 0) - j), q);
+    integrals[q] = 1.0 / static_cast<double>(q + 1);
+  }
+  const at::Tensor w = at::linalg_solve(powers, integrals.unsqueeze(1)).squeeze(1).contiguous();
+  return {w.data_ptr<double>(), w.data_ptr<double>() + order};
+}
+
+at::Tensor adams_start(const std::string& method, const Problem& problem, const at::Tensor& u, double h) {
+  static const std::map<std::string, const Tableau*> start = {
+      {"ab2", &heun}, {"ab3", &kutta3}, {"ab4", &rk4}, {"am3", &sdirk3}, {"am4", &sdirk4}};
+  const Tableau& tableau = *start.at(method);
+  return method[1] == 'm' ? sdirk_step(tableau, problem, u, h) : explicit_step(tableau, problem, u, h);
+}
+
+std::vector<at::Tensor> adams(const std::string& method, const Problem& problem, const at::Tensor& u0,
+                              const std::vector<double>& steps) {
+  const bool implicit = method[1] == 'm';
+  const auto order = static_cast<std::size_t>(method[2] - '0');
+  const std::vector<double> w = adams_weights(implicit, static_cast<std::int64_t>(order));
+  const std::size_t needed = implicit ? order - 1 : order;
+  std::vector<at::Tensor> states;
+  std::vector<at::Tensor> f;  // of the equal steps up to here
+  at::Tensor u = u0;
+  for (std::size_t n = 0; n < steps.size(); ++n) {
+    const double h = steps[n];
+    if (n > 0 && std::abs(h - steps[n - 1]) > 1e-9 * h) f.clear();
+    f.push_back(right_hand_side(problem, u));
+    if (f.size() < needed) {
+      u = adams_start(method, problem, u, h);
+    } else {
+      at::Tensor z = u;
+      for (std::size_t j = 0; j < needed; ++j) z = z + h * w[implicit ? j + 1 : j] * f[f.size() - 1 - j];
+      u = implicit ? implicit_solve(problem, h * w[0], z, u) : z;
+    }
+    states.push_back(u);
+  }
+  return states;
 }
 
 }  // namespace
@@ -85,6 +149,7 @@ at::Tensor step(const std::string& method, const Problem& problem, const at::Ten
 
 std::vector<at::Tensor> integrate(const std::string& method, const Problem& problem, const at::Tensor& u0,
                                   const std::vector<double>& steps) {
+  if (method.substr(0, 2) == "ab" || method.substr(0, 2) == "am") return adams(method, problem, u0, steps);
   std::vector<at::Tensor> states;
   at::Tensor u = u0;
   for (const double h : steps) {

@@ -18,7 +18,8 @@ struct Problem {
 /// One step of size h of the named method (l2, 3, 4, 5, ars122, rk4, 5dp, cn, beuler) from u [n, dof], differentiable.
 at::Tensor step(const std::string& method, const Problem& problem, const at::Tensor& u, double h);
 
-/// The state after each of the given steps.
+/// The state after each of the given steps; by ab2 to ab4 and am2 to am4 as well, which start again when the step
+/// changes.
 std::vector<at::Tensor> integrate(const std::string& method, const Problem& problem, const at::Tensor& u0,
                                   const std::vector<double>& steps);
 
