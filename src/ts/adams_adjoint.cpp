@@ -7,10 +7,6 @@
 namespace espalier::ts {
 
 void Adams::set_up_adjoint() {
-  PetscBool solution_only = PETSC_FALSE;
-  ESPALIER_CALL(TSTrajectoryGetSolutionOnly(ts_->trajectory, &solution_only));
-  ESPALIER_REQUIRE(!solution_only,
-                   "the adjoint of an Adams method needs the stages: leave out -ts_trajectory_solution_only");
   ESPALIER_REQUIRE(ts_->numcost == 1 && ts_->quadraturets == nullptr && ts_->vecs_sensi2 == nullptr,
                    "the adjoint of an Adams method takes one cost function, without integral and second order");
   f_bar_ = duplicates(lambda(), method_->depth());

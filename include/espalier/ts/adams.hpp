@@ -16,9 +16,9 @@ namespace espalier::ts {
 /// that fails ends the run.
 ///
 /// The adjoint (TSAdjointSolve, one cost function) is that of the steps that were taken. It needs a trajectory that
-/// keeps stages (TSTrajectorySetSolutionOnly(PETSC_FALSE), type memory): one vector for each step. Adams-Bashforth
-/// takes one product with the transposed Jacobian for each evaluation of f, Adams-Moulton one transposed solve for each
-/// forward one. One vector for each step serves, and the stages of starting steps are kept besides.
+/// keeps stages (TSTrajectorySetSolutionOnly(PETSC_FALSE), type memory) and repeats no steps: one vector for each step,
+/// and the TS itself keeps those of starting steps. Adams-Bashforth takes one product with the transposed Jacobian for
+/// each evaluation of f, Adams-Moulton one transposed solve for each forward one.
 ///
 /// Source: Hairer, Norsett & Wanner, Solving Ordinary Differential Equations I, III.1.
 constexpr const char* adams_type = "espalier_adams";
