@@ -3,7 +3,6 @@
 #include "espalier/core/log.hpp"
 #include "espalier/core/options.hpp"
 #include "espalier/data/burgers.hpp"
-#include "espalier/grid/periodic_stencil.hpp"
 
 namespace burgers {
 
@@ -11,6 +10,7 @@ using namespace espalier;
 
 Settings Settings::from_options(MPI_Comm comm) {
   Settings s;
+  s.split.network_keep_mb = 2048;
   core::read_options(comm, "Viscous Burgers experiment", [&](core::OptionReader& o) {
     s.points = o.integer("-burgers_points", "grid points N", static_cast<PetscInt>(s.points), 8, 65536);
     s.length = o.positive("-burgers_length", "period L", s.length);
@@ -22,12 +22,7 @@ Settings Settings::from_options(MPI_Comm comm) {
     s.data_seed = o.integer("-data_seed", "seed of the initial states", static_cast<PetscInt>(s.data_seed), 0);
     s.data_dir = o.text("-data_dir", "folder where generated reference data is cached", s.data_dir);
     s.output = o.text("-output", "folder for restart files, prediction.h5 and figures; empty: nothing is written", "");
-    s.linear_solver = static_cast<model::LinearSolver>(
-        o.choice("-linear_solver", "solves with shift I - A for the whole batch", model::linear_solver_names(),
-                 static_cast<std::size_t>(s.linear_solver)));
-    s.network_keep_mb =
-        o.real("-network_keep_mb", "memory for network evaluations kept from forward run to adjoint, MB per rank",
-               s.network_keep_mb, 0);
+    s.split.read(o);
     s.grad_check = o.flag("-grad_check", "check the gradient on a few windows instead of training", false);
   });
   return s;
@@ -58,15 +53,17 @@ nn::MlpSettings network_settings(const Settings& s, std::uint64_t seed, MPI_Comm
   return network;
 }
 
-Model make_model(const Settings& s, const nn::MlpSettings& network) {
-  // A = nu d_xx, centred on 3 points, h = L/N, periodic: nu [1, -2, 1] / h^2.
+// A = nu d_xx, centred on 3 points, h = L/N, periodic: nu [1, -2, 1] / h^2.
+std::vector<double> difference_stencil(const Settings& s) {
   const double h = s.length / static_cast<double>(s.points);
   const double a = s.viscosity / (h * h);
-  const petsc::MatHandle diffusion = grid::periodic_stencil(s.points, {a, -2 * a, a});
-  const auto keep_bytes = static_cast<std::size_t>(s.network_keep_mb * 1e6);
+  return {a, -2 * a, a};
+}
+
+Model make_model(const Settings& s, const nn::MlpSettings& network) {
   Model model;
-  model.advection = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), keep_bytes);
-  model.diffusion = std::make_shared<model::LinearTerm>(diffusion.get(), s.linear_solver);
+  model.advection = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), s.split.keep_bytes());
+  model.diffusion = s.split.make_linear(s.points, difference_stencil(s), network.seed);
   return model;
 }
 

@@ -5,16 +5,17 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "espalier/io/series.hpp"
-#include "espalier/model/linear_term.hpp"
 #include "espalier/model/neural_term.hpp"
+#include "espalier/model/split_settings.hpp"
 #include "espalier/nn/mlp.hpp"
 #include "espalier/train/gradient_check.hpp"
 
 namespace burgers {
 
-/// What the options -burgers_*, -data_* and -linear_solver say.
+/// What the options -burgers_*, -data_*, -linear_* and -network_keep_mb say.
 struct Settings {
   long points = 512;        ///< N
   double length = 1;        ///< L
@@ -25,8 +26,7 @@ struct Settings {
   long data_seed = 1;
   std::string data_dir = "espalier_data";
   std::string output;  ///< folder for restart files, predictions and figures; empty: none
-  espalier::model::LinearSolver linear_solver = espalier::model::LinearSolver::lu_inverse;
-  double network_keep_mb = 2048;
+  espalier::model::SplitSettings split;
   bool grad_check = false;
 
   /// Reads the options. Throws UserError. Collective.
@@ -36,7 +36,11 @@ struct Settings {
 /// The reference trajectories, generated on first use and cached. Collective.
 espalier::io::Series reference_series(const Settings& settings, MPI_Comm comm);
 
-/// u_t = G(u; theta) + A u: the network G stands for -u u_x, A for nu u_xx by centred differences.
+/// nu d_xx by centred differences on 3 points.
+std::vector<double> difference_stencil(const Settings& settings);
+
+/// u_t = G(u; theta) + A u: the network G stands for -u u_x, A for nu u_xx by centred differences, trained if
+/// -linear_train says so.
 struct Model {
   std::shared_ptr<espalier::model::NeuralTerm> advection;  ///< G
   std::shared_ptr<espalier::model::LinearTerm> diffusion;  ///< A

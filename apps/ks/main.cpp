@@ -9,8 +9,10 @@
 #include "espalier/core/error.hpp"
 #include "espalier/core/options.hpp"
 #include "espalier/core/session.hpp"
+#include "espalier/grid/periodic_stencil.hpp"
 #include "espalier/io/files.hpp"
 #include "espalier/train/gradient_check.hpp"
+#include "espalier/train/linear_part_report.hpp"
 #include "espalier/train/series_windows.hpp"
 #include "espalier/train/trainer.hpp"
 #include "evaluation.hpp"
@@ -24,8 +26,9 @@ const core::Program program = {
     "ks",
     "Learns the Kuramoto-Sivashinsky equation with a semi-implicit neural ODE.\n\n"
     "    u_t = -u u_x - u_xx - u_xxxx,   x in [0, L), periodic, L = 22, all dimensionless\n\n"
-    "A network stands for -u u_x and is integrated explicitly; -u_xx - u_xxxx is a fixed 5-point difference operator\n"
-    "and is integrated implicitly. The loss is the mean squared error over windows of a reference trajectory; its\n"
+    "A network stands for -u u_x and is integrated explicitly; -u_xx - u_xxxx is a 5-point difference operator, fixed\n"
+    "or trained too (-linear_train), and is integrated implicitly. The loss is the mean squared error over windows of "
+    "a reference trajectory; its\n"
     "gradient is the exact discrete adjoint of the steps taken.\n"
     "(H. Zhang, Y. Liu, R. Maulik, Semi-Implicit Neural Ordinary Differential Equations, 2024, section 5.2.)\n"};
 
@@ -68,8 +71,9 @@ Experiment read_experiment(MPI_Comm comm) {
 std::string fingerprint(const Experiment& e, const nn::Network& network, const io::Series& series) {
   std::ostringstream text;
   text << std::setprecision(17) << "network=" << network.fingerprint() << ";method=" << e.integrator.method
-       << ";step=" << e.integrator.step << ";period=" << e.settings.length << ";data=" << series.name << " "
-       << series.dof << " points, " << series.count() << " states, checksum " << io::checksum(series);
+       << ";step=" << e.integrator.step << ";linear_train=" << e.settings.split.linear_train_name()
+       << ";period=" << e.settings.length << ";data=" << series.name << " " << series.dof << " points, "
+       << series.count() << " states, checksum " << io::checksum(series);
   return text.str();
 }
 
@@ -107,10 +111,13 @@ void run_experiment(core::Session& session) {
   nn::Network& network = model.advection->network();
   report.metric("parameters", static_cast<double>(network.parameters().count()));
   print_network(comm, e, network, windows);
+  train::LinearPartReport linear_part(
+      comm, model.diffusion, grid::periodic_stencil(e.settings.points, ks::difference_stencil(e.settings)), report);
 
   train::Trainer trainer(comm, objective, windows.training(), windows.held_out(), e.training, report, e.settings.output,
                          fingerprint(e, network, series));
   trainer.report_best(trainer.train());
+  linear_part.finish();
   if (windows.held_out().size() > 0)
     ks::evaluate_rollout(comm, objective, e.settings, series, windows.unseen(), e.integrator.method, report);
 }

@@ -8,7 +8,6 @@
 #include "espalier/core/options.hpp"
 #include "espalier/core/session.hpp"
 #include "espalier/data/kuramoto_sivashinsky.hpp"
-#include "espalier/grid/periodic_stencil.hpp"
 
 namespace ks {
 
@@ -27,11 +26,7 @@ Settings Settings::from_options(MPI_Comm comm) {
         o.text("-data_file", "your own series (schema: espalier/io/series.hpp); empty: generated reference data", "");
     s.data_dir = o.text("-data_dir", "folder where generated reference data is cached", s.data_dir);
     s.output = o.text("-output", "folder for restart files, rollout.h5 and figures; empty: nothing is written", "");
-    s.linear_solver = static_cast<model::LinearSolver>(
-        o.choice("-linear_solver", "solves with shift I - A for the whole batch", model::linear_solver_names(),
-                 static_cast<std::size_t>(s.linear_solver)));
-    s.network_keep_mb = o.real("-network_keep_mb",
-                               "memory for network evaluations kept from forward run to adjoint, MB per rank", 1024, 0);
+    s.split.read(o);
     s.rollout_time = o.real("-rollout_time", "length of the rollouts from unseen states; 0: none", s.rollout_time, 0);
     s.rollout_samples = o.integer("-rollout_samples", "starts of the rollouts, spread over the unseen states",
                                   static_cast<PetscInt>(s.rollout_samples), 1);
@@ -85,18 +80,14 @@ io::Series reference_series(const Settings& s, MPI_Comm comm) {
   return data::cached_series(s.data_dir + "/" + name, generator, comm);
 }
 
-namespace {
-
 // A = -d_xx - d_xxxx, centred on 5 points, h = L/N, periodic (Zhang, Liu & Maulik 2024, section 5.2):
 //   [-1/h^4, 4/h^4 - 1/h^2, -6/h^4 + 2/h^2, 4/h^4 - 1/h^2, -1/h^4].
-petsc::MatHandle five_point_operator(long points, double length) {
-  const double h = length / static_cast<double>(points);
+std::vector<double> difference_stencil(const Settings& s) {
+  const double h = s.length / static_cast<double>(s.points);
   const double h2 = h * h;
   const double h4 = h2 * h2;
-  return grid::periodic_stencil(points, {-1 / h4, 4 / h4 - 1 / h2, -6 / h4 + 2 / h2, 4 / h4 - 1 / h2, -1 / h4});
+  return {-1 / h4, 4 / h4 - 1 / h2, -6 / h4 + 2 / h2, 4 / h4 - 1 / h2, -1 / h4};
 }
-
-}  // namespace
 
 nn::MlpSettings network_settings(const Settings& s, std::uint64_t seed, MPI_Comm comm) {
   nn::MlpSettings network;
@@ -107,11 +98,9 @@ nn::MlpSettings network_settings(const Settings& s, std::uint64_t seed, MPI_Comm
 }
 
 Model make_model(const Settings& s, const nn::MlpSettings& network) {
-  const petsc::MatHandle a = five_point_operator(s.points, s.length);
-  const auto keep_bytes = static_cast<std::size_t>(s.network_keep_mb * 1e6);
   Model model;
-  model.advection = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), keep_bytes);
-  model.diffusion = std::make_shared<model::LinearTerm>(a.get(), s.linear_solver);
+  model.advection = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), s.split.keep_bytes());
+  model.diffusion = s.split.make_linear(s.points, difference_stencil(s), network.seed);
   return model;
 }
 

@@ -5,16 +5,17 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "espalier/io/series.hpp"
-#include "espalier/model/linear_term.hpp"
 #include "espalier/model/neural_term.hpp"
+#include "espalier/model/split_settings.hpp"
 #include "espalier/nn/mlp.hpp"
 #include "espalier/ts/integrator.hpp"
 
 namespace ks {
 
-/// What the options -ks_*, -data_*, -linear_solver and -rollout_* say.
+/// What the options -ks_*, -data_*, -linear_*, -network_keep_mb and -rollout_* say.
 struct Settings {
   long points = 64;         ///< N
   double length = 22;       ///< L
@@ -25,8 +26,7 @@ struct Settings {
   std::string data_file;  ///< the user's own series; empty: a cache in data_dir
   std::string data_dir = "espalier_data";
   std::string output;  ///< folder for restart files, rollout and figures; empty: none
-  espalier::model::LinearSolver linear_solver = espalier::model::LinearSolver::lu_inverse;
-  double network_keep_mb = 1024;
+  espalier::model::SplitSettings split;
   double rollout_time = 200;
   long rollout_samples = 20;
   bool grad_check = false;
@@ -37,7 +37,11 @@ struct Settings {
 /// The reference series: the user's own file, or a cached one that is generated on first use. Collective.
 espalier::io::Series reference_series(const Settings& settings, MPI_Comm comm);
 
-/// u_t = G(u; theta) + A u: the network G stands for -u u_x, A for -u_xx - u_xxxx by centred differences.
+/// -d_xx - d_xxxx by centred differences on 5 points.
+std::vector<double> difference_stencil(const Settings& settings);
+
+/// u_t = G(u; theta) + A u: the network G stands for -u u_x, A for -u_xx - u_xxxx by centred differences, trained if
+/// -linear_train says so.
 struct Model {
   std::shared_ptr<espalier::model::NeuralTerm> advection;  ///< G
   std::shared_ptr<espalier::model::LinearTerm> diffusion;  ///< A

@@ -64,6 +64,16 @@ void LinearTerm::mark_changed() {
   transpose_.reset();
 }
 
+void LinearTerm::replace_matrix(petsc::MatHandle matrix) {
+  matrix_ = std::move(matrix);
+  mark_changed();
+}
+
+Mat LinearTerm::matrix() {
+  refresh();
+  return matrix_.get();
+}
+
 // A dense matrix [dof x samples] for a DenseView of `array`; has no memory of its own.
 Mat LinearTerm::batch_matrix(petsc::MatHandle& storage, PetscInt samples, const PetscScalar* array) const {
   PetscInt columns = -1;
@@ -99,26 +109,26 @@ class DenseView {
   Mat mat_;
 };
 
-PetscInt samples_of(Vec u, PetscInt dof) {
-  PetscInt length = 0;
-  ESPALIER_CALL(VecGetLocalSize(u, &length));
-  ESPALIER_REQUIRE(length % dof == 0, "the local state of " + std::to_string(length) +
-                                          " entries is no multiple of the linear operator's size " +
-                                          std::to_string(dof));
-  return length / dof;
-}
-
 }  // namespace
 
+PetscInt LinearTerm::samples_of(Vec u) const {
+  PetscInt length = 0;
+  ESPALIER_CALL(VecGetLocalSize(u, &length));
+  ESPALIER_REQUIRE(length % dof_ == 0, "the local state of " + std::to_string(length) +
+                                           " entries is no multiple of the linear operator's size " +
+                                           std::to_string(dof_));
+  return length / dof_;
+}
+
 void LinearTerm::check_result(Vec argument, Vec result) const {
-  ESPALIER_REQUIRE(samples_of(argument, dof_) == samples_of(result, dof_),
+  ESPALIER_REQUIRE(samples_of(argument) == samples_of(result),
                    "a linear term's argument and result have different numbers of samples on this rank");
 }
 
-// Y = A U, or A^T U.
 void LinearTerm::multiply(Vec u, Vec y, bool transpose) {
-  const PetscInt samples = samples_of(u, dof_);
+  const PetscInt samples = samples_of(u);
   check_result(u, y);
+  refresh();
   if (samples == 0) return;
   if (transpose && transpose_.empty()) ESPALIER_CALL(MatTranspose(matrix_.get(), MAT_INITIAL_MATRIX, transpose_.out()));
   const HostArray input(u, samples * dof_, petsc::Access::read);
@@ -133,8 +143,9 @@ void LinearTerm::multiply(Vec u, Vec y, bool transpose) {
 
 void LinearTerm::solve(double shift, Vec b, Vec x, bool transpose) {
   const core::EventScope event(core::Event::linear_solve);
-  const PetscInt samples = samples_of(b, dof_);
+  const PetscInt samples = samples_of(b);
   check_result(b, x);
+  refresh();
   const Factor& factor = find_factor(shift);
   if (samples == 0) return;
   const HostArray input(b, samples * dof_, petsc::Access::read);

@@ -103,6 +103,10 @@ nn::FlatParameters joined_parameters(const SplitSystem& system) {
     if (term)
       for (auto* parameters : term->parameters()) all.push_back(parameters);
   ESPALIER_REQUIRE(!all.empty(), "the system has no trainable parameters");
+  for (const auto* parameters : all)
+    ESPALIER_REQUIRE(parameters->values().scalar_type() == all.front()->values().scalar_type(),
+                     "the trained parts of a system must have one precision, and a trained linear part is double: "
+                     "choose -network_precision double");
   return nn::FlatParameters::joined(all);
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "espalier/core/error.hpp"
+#include "espalier/model/linear_operator.hpp"
 
 namespace espalier::train {
 
@@ -68,6 +69,8 @@ Counters IntegratorObjective::counters() const {
   total.nfe_recomputed = network_->counters().recomputed;
   total.nfe_adjoint = network_->counters().adjoint;
   total.jvp_forward = network_->counters().tangent;
+  if (const auto linear = std::dynamic_pointer_cast<model::LinearOperator>(system_.implicit_part))
+    total.factorisations = linear->factorisations();
   for (const auto& entry : integrators_) {
     total.ksp_its_forward += entry.second->ksp_iterations_forward();
     total.ksp_its_adjoint += entry.second->ksp_iterations_adjoint();

@@ -44,6 +44,7 @@ void add_work(RestartState& state, const Counters& before, const Counters& now, 
   state.partial.ksp_its_adjoint += work.ksp_its_adjoint;
   state.partial_extra["jvp_forward"] += static_cast<double>(work.jvp_forward);
   state.partial_extra["nfe_recomputed"] += static_cast<double>(work.nfe_recomputed);
+  state.partial_extra["factorisations"] += static_cast<double>(work.factorisations);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include "core/scoped_options.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/grid/periodic_stencil.hpp"
-#include "espalier/model/linear_term.hpp"
+#include "espalier/model/trainable_linear_term.hpp"
 #include "io/temporary_folder.hpp"
 #include "linear_objective.hpp"
 
@@ -42,6 +42,26 @@ class Skewed : public model::LinearTerm {
     return std::make_shared<Off>(model::LinearTerm::linearize(t, u));
   }
 };
+
+/// A trained stencil whose gradient stays zero.
+class Forgetful : public model::StencilLinearTerm {
+ public:
+  using model::StencilLinearTerm::StencilLinearTerm;
+
+ private:
+  void accumulate(double /*alpha*/, const at::Tensor& /*u*/, const at::Tensor& /*w*/) override {}
+};
+
+template <class Linear>
+train::CheckedModel make_trained_model(const nn::MlpSettings& settings) {
+  train::CheckedModel checked;
+  checked.network = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(settings));
+  const auto linear =
+      std::make_shared<Linear>(dof, std::vector<double>{1.3, -2.0, 0.6}, model::LinearSolver::lu_inverse);
+  checked.system = {checked.network, linear};
+  checked.terms = {{"network", checked.network}, {"linear part", linear}};
+  return checked;
+}
 
 template <class Linear>
 train::CheckedModel make_model(const nn::MlpSettings& settings) {
@@ -98,6 +118,23 @@ BOOST_AUTO_TEST_CASE(float_networks_are_compared_with_double_ones) {
   const double difference = report.json().at("metrics").at("grad_check_float").get<double>();
   BOOST_TEST(difference > 0);
   BOOST_TEST(difference < 1e-5);
+}
+
+// Each group of parameters is checked by itself.
+BOOST_AUTO_TEST_CASE(a_trained_linear_part_is_checked_too, *utf::label("sinode")) {
+  for (const std::string method : {"l2", "cn", "rk4"}) {
+    core::RunReport report(MPI_COMM_WORLD, "test");
+    BOOST_TEST_CONTEXT(method) {
+      BOOST_CHECK_NO_THROW(
+          check(make_trained_model<model::StencilLinearTerm>, network(nn::Activation::relu), method, report));
+      const auto& metrics = report.json().at("metrics");
+      BOOST_TEST(metrics.contains("grad_check_slope"));
+      BOOST_TEST(std::abs(metrics.at("grad_check_slope_linear").get<double>() - 2) <= 0.1);
+      BOOST_CHECK_EXCEPTION(check(make_trained_model<Forgetful>, network(nn::Activation::tanh), method, report),
+                            NumericalError,
+                            mentions("central difference", "slope in the parameters of the linear part"));
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(wrong_gradients_do_not_pass) {

@@ -12,6 +12,8 @@ class LinearOperator : public Term {
   virtual bool solves_directly() const = 0;
   /// X = (shift I - A)^-1 B, or with A^T. Throws NumericalError when shift I - A is singular.
   virtual void solve(double shift, Vec b, Vec x, bool transpose) = 0;
+  /// Factorisations made since construction.
+  virtual long factorisations() const { return 0; }
 };
 
 }  // namespace espalier::model

@@ -34,20 +34,30 @@ class LinearTerm : public LinearOperator {
   LinearSolver solver() const { return solver_; }
   bool solves_directly() const override { return solver_ != LinearSolver::krylov; }
   PetscInt dof() const { return dof_; }
+  /// A as it is now; the term's own.
+  Mat matrix();
   /// Says that the entries of A changed: factorisations are made anew.
   void mark_changed();
 
   /// X = (shift I - A)^-1 B, or with the transposed matrix. The factorisation is cached by shift (relative 1e-12,
   /// because forward and adjoint round 1/(a_ii h) differently) and by the version of A. Not for LinearSolver::krylov.
   void solve(double shift, Vec b, Vec x, bool transpose) override;
-  /// Factorisations made since construction.
-  long factorisations() const { return factorisations_; }
+  long factorisations() const override { return factorisations_; }
+
+ protected:
+  /// Called before A is used: a term whose A depends on something brings it up to date.
+  virtual void refresh() {}
+  /// Another A of the same size; as mark_changed().
+  void replace_matrix(petsc::MatHandle matrix);
+  /// Y = A U, or A^T U.
+  void multiply(Vec u, Vec y, bool transpose);
+  /// Samples in this rank's part of u. Throws UserError if there is a remainder.
+  PetscInt samples_of(Vec u) const;
 
  private:
   class Product;
   struct Factor;
 
-  void multiply(Vec u, Vec y, bool transpose);
   void check_result(Vec argument, Vec result) const;
   const Factor& find_factor(double shift);
   petsc::MatHandle factorise(double shift) const;

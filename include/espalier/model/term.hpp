@@ -60,7 +60,8 @@ struct SplitSystem {
   std::shared_ptr<Term> implicit_part;
 };
 
-/// The parameters of both parts in one buffer, the explicit part's first. The terms must outlive it.
+/// The parameters of both parts in one buffer, the explicit part's first. The terms must outlive it. Throws UserError
+/// when there are none, or of two precisions.
 nn::FlatParameters joined_parameters(const SplitSystem& system);
 
 }  // namespace espalier::model

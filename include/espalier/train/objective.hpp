@@ -16,11 +16,14 @@ struct Counters {
   long jvp_forward = 0;
   long ksp_its_forward = 0;
   long ksp_its_adjoint = 0;
+  long factorisations = 0;  ///< of the linear part
 };
 
 inline Counters operator-(const Counters& a, const Counters& b) {
-  return {a.nfe_forward - b.nfe_forward, a.nfe_adjoint - b.nfe_adjoint,         a.nfe_recomputed - b.nfe_recomputed,
-          a.jvp_forward - b.jvp_forward, a.ksp_its_forward - b.ksp_its_forward, a.ksp_its_adjoint - b.ksp_its_adjoint};
+  return {a.nfe_forward - b.nfe_forward,         a.nfe_adjoint - b.nfe_adjoint,
+          a.nfe_recomputed - b.nfe_recomputed,   a.jvp_forward - b.jvp_forward,
+          a.ksp_its_forward - b.ksp_its_forward, a.ksp_its_adjoint - b.ksp_its_adjoint,
+          a.factorisations - b.factorisations};
 }
 
 /// The sum of squared errors over samples. Every rank holds all parameters and evaluates its own samples.
