@@ -24,7 +24,7 @@ constexpr std::int64_t check_samples = 8;
 constexpr double dot_product_tolerance = 1e-12;
 constexpr double slope_tolerance = 0.1;
 // A stiff operator leaves the range of its expansion sooner than a network.
-constexpr double stiff_first_step = 1e-2;
+constexpr double stiff_first_step = 1e-3;
 constexpr double difference_tolerance = 1e-6;
 constexpr double float_tolerance = 1e-5;
 

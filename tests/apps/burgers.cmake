@@ -26,6 +26,9 @@ foreach(method IN ITEMS 3 cn)
   espalier_add_app_test(NAME burgers.grad_check.${method} LABELS gradient sinode DEPENDS burgers.smoke
     PASS_REGEX "gradient check: passed" COMMAND burgers ${burgers_smoke} -method ${method} -grad_check)
 endforeach()
+espalier_add_app_test(NAME burgers.grad_check.linear_dense LABELS gradient sinode DEPENDS burgers.smoke
+  PASS_REGEX "parameters of the linear part .slope (2.0|1.9)" "gradient check: passed"
+  COMMAND burgers ${burgers_smoke} -linear_train dense -linear_perturb 0.01 -grad_check)
 
 # A model that blows up in the prediction is reported, not a crash: an explicit method at the step of the IMEX ones.
 espalier_add_app_test(NAME burgers.explicit_blows_up LABELS unit sinode DEPENDS burgers.smoke
