@@ -75,10 +75,9 @@ std::shared_ptr<Linearization> TrainableLinearTerm::linearize(double /*t*/, Vec 
 }
 
 void TrainableLinearTerm::refresh() {
-  const at::Tensor& values = parameters_.values();
-  if (version_ == parameters_.version() && buffer_.data_ptr() == values.data_ptr()) return;
+  if (version_ == parameters_.version()) return;
   replace_matrix(assemble());
-  buffer_ = values;
+  buffer_ = parameters_.values();
   version_ = parameters_.version();
 }
 

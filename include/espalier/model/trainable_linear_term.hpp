@@ -32,7 +32,8 @@ class TrainableLinearTerm : public LinearTerm {
   class Product;
   void refresh() override;
 
-  at::Tensor buffer_;  // what A was made of: parameters move when they are joined with others
+  // The memory that A was made of. Joining moves the parameters without changing them: A stays true where it is.
+  at::Tensor buffer_;
   long version_ = -1;
   std::vector<std::shared_ptr<Product>> products_;  // handed out again when nobody else holds them
 };
