@@ -1,9 +1,12 @@
-# Writes one ctest entry per Boost.Test case and rank count, from the case's labels.
+# Writes ctest entries for Boost.Test cases, from their labels: one per suite, rank count and set of labels, because
+# starting a process costs more than most cases; with -D per_case=ON one per case and rank count.
 # Called after the link with -D program= -D setup= -D output=.
 #
 #   BOOST_AUTO_TEST_CASE(name, *utf::label("gradient") * utf::label("np1") * utf::label("np4"))
 #
-# in the suites a and b gives a/b/name.np1 and a/b/name.np4, both with the label `gradient`, the second with `mpi` too.
+# in the suites a and b is in a/b.np1 and a/b.np4 (a/b/@gradient.np1 if the suite has cases with other labels; with
+# per_case a/b/name.np1), both with the label `gradient`, the second with `mpi` too. A case that may find nothing to test
+# has the label `may_skip` and prints [espalier skip].
 # Labels and rank counts of a suite apply to its cases; a case that names rank counts of its own replaces the suite's.
 cmake_policy(VERSION 3.22)
 include(${setup})
@@ -68,25 +71,63 @@ foreach(case IN LISTS cases)
     set(ranks np1)
   endif()
 
+  if(enabled STREQUAL "yellow")
+    set(disabled disabled)
+  else()
+    set(disabled)
+  endif()
+  # Cases of one suite with the same labels and rank count share a process, unless each shall have its own.
+  get_filename_component(suite ${path} DIRECTORY)
+  get_filename_component(name ${path} NAME)
   foreach(rank_label IN LISTS ranks)
-    string(SUBSTRING ${rank_label} 2 -1 np)
-    set(labels ${all_labels})
-    set(command "[==[${program}]==] [==[--run_test=${path}]==]")
-    if(np GREATER 1)
-      list(APPEND labels mpi)
-      list(REMOVE_DUPLICATES labels)
-      list(JOIN launch " " launcher)
-      list(JOIN launch_flags " " flags)
-      set(command "${launcher} ${np} ${flags} ${command}")
+    list(JOIN all_labels "_" label_key)
+    set(key ${suite}/@${label_key}${disabled}.${rank_label})
+    if(per_case)
+      set(key ${path}.${rank_label})
     endif()
-    set(name "[==[${path}.${rank_label}]==]")
-    string(APPEND tests "add_test(${name} ${command})\n"
-      "set_tests_properties(${name} PROPERTIES LABELS [==[${labels}]==] PROCESSORS ${np} TIMEOUT ${timeout}"
-      " WORKING_DIRECTORY [==[${directory}]==] ENVIRONMENT [==[${test_environment}]==]"
-      " SKIP_REGULAR_EXPRESSION [==[\\[espalier skip\\]]==])\n")
-    if(enabled STREQUAL "yellow")
-      string(APPEND tests "set_tests_properties(${name} PROPERTIES DISABLED TRUE)\n")
-    endif()
+    list(APPEND keys ${key})
+    set(suite_${key} ${suite})
+    list(APPEND names_${key} ${name})
+    set(labels_${key} ${all_labels})
+    set(rank_label_${key} ${rank_label})
+    set(disabled_${key} ${disabled})
+    list(APPEND keys_of_${suite}_${rank_label} ${key})
   endforeach()
+endforeach()
+list(REMOVE_DUPLICATES keys)
+
+foreach(key IN LISTS keys)
+  set(suite ${suite_${key}})
+  set(rank_label ${rank_label_${key}})
+  set(labels ${labels_${key}})
+  string(SUBSTRING ${rank_label} 2 -1 np)
+  list(JOIN names_${key} "," names)
+  set(command "[==[${program}]==] [==[--run_test=${suite}/${names}]==]")
+  if(np GREATER 1)
+    list(APPEND labels mpi)
+    list(REMOVE_DUPLICATES labels)
+    list(JOIN launch " " launcher)
+    list(JOIN launch_flags " " flags)
+    set(command "${launcher} ${np} ${flags} ${command}")
+  endif()
+  # A suite whose cases all have the same labels needs no more in its name.
+  set(name ${key})
+  list(REMOVE_DUPLICATES keys_of_${suite}_${rank_label})
+  list(LENGTH keys_of_${suite}_${rank_label} groups)
+  if(NOT per_case AND groups EQUAL 1)
+    set(name ${suite}.${rank_label})
+  endif()
+  set(name "[==[${name}]==]")
+  string(APPEND tests "add_test(${name} ${command})\n"
+    "set_tests_properties(${name} PROPERTIES LABELS [==[${labels}]==] PROCESSORS ${np} TIMEOUT ${timeout}"
+    " WORKING_DIRECTORY [==[${directory}]==] ENVIRONMENT [==[${test_environment}]==])\n")
+  # The words would hide failures of other cases in the same process.
+  if("may_skip" IN_LIST labels)
+    string(APPEND tests
+      "set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION [==[\\[espalier skip\\]]==])\n")
+  endif()
+  if(disabled_${key})
+    string(APPEND tests "set_tests_properties(${name} PROPERTIES DISABLED TRUE)\n")
+  endif()
 endforeach()
 file(WRITE ${output} "${tests}")

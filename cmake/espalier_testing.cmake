@@ -41,6 +41,7 @@ if(launcher_version MATCHES "Open ?MPI|OpenRTE")
   endif()
 endif()
 
+option(ESPALIER_TEST_PER_CASE "One ctest entry per test case instead of one per suite" OFF)
 set(ESPALIER_TEST_TIMEOUT 120 CACHE STRING "Seconds after which a test has failed")
 if(ESPALIER_SANITIZE)
   math(EXPR espalier_test_timeout "5 * ${ESPALIER_TEST_TIMEOUT}")
@@ -52,7 +53,7 @@ endif()
 set(ESPALIER_TEST_DIR ${PROJECT_BINARY_DIR}/tests/output)
 file(MAKE_DIRECTORY ${ESPALIER_TEST_DIR})
 
-# The Boost.Test cases in `target` become tests of their own, found after every build by asking the program.
+# The Boost.Test cases in `target` become ctest entries, found after every build by asking the program.
 function(espalier_discover_tests target)
   set(found ${CMAKE_CURRENT_BINARY_DIR}/${target}_cases.cmake)
   set(include_file ${CMAKE_CURRENT_BINARY_DIR}/${target}_include.cmake)
@@ -75,6 +76,7 @@ endif()
   add_custom_command(TARGET ${target} POST_BUILD
     BYPRODUCTS ${found}
     COMMAND ${CMAKE_COMMAND} -D program=$<TARGET_FILE:${target}> -D setup=${setup} -D output=${found}
+            -D per_case=$<BOOL:${ESPALIER_TEST_PER_CASE}>
             -P ${PROJECT_SOURCE_DIR}/cmake/discover_tests.cmake
     COMMENT "Listing the cases of ${target}" VERBATIM)
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${include_file})
