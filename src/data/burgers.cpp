@@ -1,9 +1,15 @@
 #include "espalier/data/burgers.hpp"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <complex>
+#include <exception>
+#include <functional>
 #include <random>
+#include <thread>
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
@@ -226,13 +232,32 @@ std::vector<double> Burgers::get() {
   return state_->u;
 }
 
+namespace {
+
+// Trajectory r at all times into `states`, [count, points]; `interval_done` is called after each interval.
+void follow(Burgers& solver, const BurgersSettings& settings, std::size_t r, std::size_t substeps, double* states,
+            const std::function<void()>& interval_done) {
+  const std::size_t inner = solver_points(settings);
+  const std::size_t stride = inner / settings.points;
+  solver.set(initial_state(settings, r, inner));
+  for (std::size_t i = 0; i < settings.count; ++i) {
+    if (i > 0) {
+      solver.advance(substeps);
+      interval_done();
+    }
+    const std::vector<double> u = solver.get();
+    for (std::size_t j = 0; j < settings.points; ++j) states[i * settings.points + j] = u[j * stride];
+  }
+}
+
+}  // namespace
+
 io::Series generate_burgers(const BurgersSettings& settings, const ProgressCallback& progress) {
   validate(settings);
   const double step = solver_step(settings);
   const std::size_t substeps = steps_in(settings.interval, step);
   const std::size_t total = settings.trajectories * (settings.count - 1) * substeps;
   const std::size_t inner = solver_points(settings);
-  const std::size_t stride = inner / settings.points;
 
   io::Series series;
   series.name = "burgers";
@@ -242,22 +267,36 @@ io::Series generate_burgers(const BurgersSettings& settings, const ProgressCallb
   for (std::size_t i = 0; i < settings.points; ++i)
     series.coordinates.push_back(settings.length * static_cast<double>(i) / static_cast<double>(settings.points));
   for (std::size_t i = 0; i < settings.count; ++i) series.times.push_back(static_cast<double>(i) * settings.interval);
-  series.states.reserve(settings.trajectories * settings.count * settings.points);
+  series.states.resize(settings.trajectories * settings.count * settings.points);
 
-  Burgers solver(inner, settings.length, settings.viscosity, step);
-  std::size_t done = 0;
-  for (std::size_t r = 0; r < settings.trajectories; ++r) {
-    solver.set(initial_state(settings, r, inner));
-    for (std::size_t i = 0; i < settings.count; ++i) {
-      if (i > 0) {
-        solver.advance(substeps);
-        done += substeps;
-        if (progress) progress(static_cast<long>(done), static_cast<long>(total));
-      }
-      const std::vector<double> u = solver.get();
-      for (std::size_t j = 0; j < u.size(); j += stride) series.states.push_back(u[j]);
+  // Trajectories are independent: each thread takes every threads-th of them. FFTW plans in one thread only, so that
+  // the solvers are made here.
+  const std::size_t threads = std::min(static_cast<std::size_t>(at::get_num_threads()), settings.trajectories);
+  std::vector<Burgers> solvers;
+  for (std::size_t k = 0; k < threads; ++k) solvers.emplace_back(inner, settings.length, settings.viscosity, step);
+  std::atomic<std::size_t> done = 0;
+  std::atomic<bool> failed = false;
+  std::vector<std::exception_ptr> failures(threads);
+  const auto run = [&](std::size_t k) {
+    try {
+      for (std::size_t r = k; r < settings.trajectories && !failed; r += threads)
+        follow(solvers[k], settings, r, substeps, &series.states[r * settings.count * settings.points], [&] {
+          done += substeps;
+          const std::size_t now = done;
+          if (k == 0 && progress && now < total) progress(static_cast<long>(now), static_cast<long>(total));
+        });
+    } catch (...) {
+      failures[k] = std::current_exception();
+      failed = true;
     }
-  }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t k = 1; k < threads; ++k) others.emplace_back(run, k);
+  run(0);
+  for (auto& thread : others) thread.join();
+  for (const auto& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+  if (progress) progress(static_cast<long>(total), static_cast<long>(total));
   return series;
 }
 

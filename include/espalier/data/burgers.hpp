@@ -77,8 +77,8 @@ class Burgers {
   std::unique_ptr<State> state_;
 };
 
-/// Runs the solver and samples it: states [trajectories, count, points]. Not collective; serial. The same settings give
-/// the same bits on the same machine.
+/// Runs the solver and samples it: states [trajectories, count, points]. Not collective; works with torch's number of
+/// threads. The same settings give the same bits on the same machine, with any number of threads.
 io::Series generate_burgers(const BurgersSettings& settings, const ProgressCallback& progress = {});
 
 /// The series of the settings from the file `path`, which is generated on first use (see series_cache.hpp). Collective
