@@ -32,3 +32,9 @@ target_compile_definitions(espalier_pch PRIVATE $<TARGET_PROPERTY:espalier,INTER
 target_precompile_headers(espalier_pch PRIVATE
   <torch/torch.h> <petsc.h> <hdf5.h> <algorithm> <functional> <memory> <string> <vector>)
 target_precompile_headers(espalier REUSE_FROM espalier_pch)
+
+# ATen's parallel_for is a loop unless the file that calls it is compiled for OpenMP.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/nn/edge_softmax.cpp PROPERTIES
+  COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
+target_link_libraries(espalier PRIVATE ${OpenMP_CXX_LIBRARIES})
