@@ -13,7 +13,8 @@ double mean_norm(const std::vector<double>& states, std::size_t dof) {
   double square = 0;
   for (const double value : states) square += value * value;
   ESPALIER_REQUIRE(square > 0, "mean norm: the states are zero everywhere");
-  return std::sqrt(square / static_cast<double>(states.size() / dof));
+  const std::size_t count = states.size() / dof;
+  return std::sqrt(square / static_cast<double>(count));
 }
 
 std::vector<double> normalised_error(const std::vector<double>& truth, const std::vector<double>& prediction,
