@@ -38,9 +38,10 @@ void write_prediction(const Settings& s, const io::Series& series, const std::st
 }  // namespace
 
 void evaluate_prediction(MPI_Comm comm, train::IntegratorObjective& objective, const Settings& s,
-                         const io::Series& series, const at::Tensor& unseen, const std::string& method,
+                         const io::Series& series, const at::Tensor& all_unseen, const std::string& method,
                          core::RunReport& report) {
   const core::StageScope stage("Prediction");
+  const at::Tensor unseen = s.predictions < 0 ? all_unseen : all_unseen.slice(0, 0, s.predictions);
   const train::Range mine = train::rank_slice({0, unseen.size(0)}, comm);
   const at::Tensor truth = unseen.slice(0, mine.first, mine.first + mine.count).transpose(0, 1);  // [T, r, N]
   const train::Rollout rollout = train::roll_out(comm, objective, truth[0], truth.size(0) - 1, "prediction");

@@ -48,8 +48,8 @@ Experiment read_experiment(MPI_Comm comm) {
   defaults.batch_size = 200;
   e.training = train::TrainerOptions::from_options(comm, defaults);
   e.network = burgers::network_settings(e.settings, e.training.seed, comm);
-  core::reject_unknown_options(
-      {"-burgers_", "-train_", "-network_", "-data_", "-grad_", "-linear_", "-output", "-method", "-report"});
+  core::reject_unknown_options({"-burgers_", "-train_", "-network_", "-data_", "-prediction_", "-grad_", "-linear_",
+                                "-output", "-method", "-report"});
   return e;
 }
 
@@ -100,7 +100,7 @@ void run_experiment(core::Session& session) {
                          fingerprint(e, network, series));
   trainer.report_best(trainer.train());
   linear_part.finish();
-  if (windows.held_out().size() > 0)
+  if (windows.held_out().size() > 0 && e.settings.predictions != 0)
     burgers::evaluate_prediction(comm, objective, e.settings, series, windows.unseen(), e.integrator.method, report);
 }
 

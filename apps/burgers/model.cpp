@@ -21,6 +21,8 @@ Settings Settings::from_options(MPI_Comm comm) {
     s.interval = o.positive("-burgers_interval", "time between two states", s.interval);
     s.data_seed = o.integer("-data_seed", "seed of the initial states", static_cast<PetscInt>(s.data_seed), 0);
     s.data_dir = o.text("-data_dir", "folder where generated reference data is cached", s.data_dir);
+    s.predictions = o.integer("-prediction_samples", "unseen trajectories that are predicted; -1: all of them",
+                              static_cast<PetscInt>(s.predictions), -1);
     s.output = o.text("-output", "folder for restart files, prediction.h5 and figures; empty: nothing is written", "");
     s.split.read(o);
     s.grad_check = o.flag("-grad_check", "check the gradient on a few windows instead of training", false);

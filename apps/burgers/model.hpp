@@ -25,7 +25,8 @@ struct Settings {
   double interval = 0.1;    ///< between them
   long data_seed = 1;
   std::string data_dir = "espalier_data";
-  std::string output;  ///< folder for restart files, predictions and figures; empty: none
+  long predictions = -1;  ///< unseen trajectories that are predicted; -1: all of them
+  std::string output;     ///< folder for restart files, predictions and figures; empty: none
   espalier::model::SplitSettings split;
   bool grad_check = false;
 
