@@ -115,6 +115,20 @@ BOOST_AUTO_TEST_CASE(gradients_reach_every_part, *utf::label("np1") * utf::label
     }
 }
 
+// What the source's field gathered in one backward pass is not there in the next one.
+BOOST_AUTO_TEST_CASE(passes_do_not_add_up, *utf::label("np1")) {
+  const torch::AutoGradMode with_grad(true);
+  const Diffusion diffusion(true);
+  ts::Integrator integrator(PETSC_COMM_SELF, {1, entries}, diffusion.split(), settings("l2", 1));
+  const auto pass = [&] {
+    const at::Tensor x = random_tensor({1, entries}, 7).requires_grad_(true);
+    ts::integrate(integrator, diffusion.source->feed(x), {0, 1}).sum().backward();
+    return x.grad().clone();
+  };
+  const at::Tensor first = pass();
+  BOOST_TEST(at::equal(pass(), first));
+}
+
 BOOST_AUTO_TEST_CASE(products_of_the_terms_are_transposed, *utf::label("np1")) {
   const Diffusion diffusion(true);
   diffusion.source->field().copy_(random_tensor({entries}, 4));
