@@ -8,6 +8,10 @@ namespace espalier::model {
 
 void Linearization::accumulate(double /*alpha*/) {}
 
+void Linearization::add_to_matrix(std::int64_t /*k*/, double /*scale*/, Mat /*matrix*/) const {
+  ESPALIER_ASSERT(false, "this term forms no matrices");
+}
+
 namespace {
 
 class SumLinearization : public Linearization {
@@ -95,6 +99,10 @@ std::vector<nn::FlatParameters*> SumTerm::parameters() {
 
 void SumTerm::keep_evaluations(bool keep) {
   for (auto& term : terms_) term->keep_evaluations(keep);
+}
+
+void SumTerm::finish_adjoint() {
+  for (auto& term : terms_) term->finish_adjoint();
 }
 
 nn::FlatParameters joined_parameters(const SplitSystem& system) {

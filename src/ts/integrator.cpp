@@ -218,6 +218,8 @@ const at::Tensor& Integrator::Implementation::adjoint(const at::Tensor& snapshot
     note_failure(finite_check().find_in_adjoint(lambda_.get(), times_[k - 1], times_[k]));
     agree_on_failure();
   }
+  for (auto& term : {explicit_, implicit_})
+    if (term) term->finish_adjoint();
   if (!u0_bar_.defined()) u0_bar_ = at::empty({shape_.samples, shape_.dof}, at::TensorOptions().dtype(at::kDouble));
   const TensorView view(lambda_.get(), {shape_.samples, shape_.dof}, Access::read);
   u0_bar_.copy_(view.tensor());

@@ -1,8 +1,9 @@
 // What a right-hand side must offer to be integrated and differentiated: f, J v, J^T w and (df/dtheta)^T w.
 #pragma once
 
-#include <petscvec.h>
+#include <petscmat.h>
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -19,8 +20,18 @@ class Linearization : public petsc::PendingProduct {
   virtual void jvp(Vec v, Vec y) = 0;
   /// u_bar = (df/du)^T w; w is remembered for accumulate().
   virtual void vjp(Vec w, Vec u_bar) = 0;
-  /// theta_bar += alpha (df/dtheta)^T w, into the flat gradients of the term's parameters().
+  /// theta_bar += alpha (df/dtheta)^T w, into the flat gradients of the term's parameters(), at the latest when
+  /// Term::finish_adjoint() is called.
   void accumulate(double alpha) override;
+
+  /// Sparse matrices, for preconditioners: how many make up df/du of a batch. 0: this term forms none; 1: all samples
+  /// share one; else one for each sample. State vectors hold the samples one after another, each sample's entries
+  /// spread over the ranks.
+  virtual std::int64_t matrices() const { return 0; }
+  /// A matrix of one sample with the nonzero pattern of df/du, zero. Collective.
+  virtual petsc::MatHandle create_matrix() const { return {}; }
+  /// matrix += scale df/du of sample k (of any sample where they share it). Collective; leaves the matrix assembled.
+  virtual void add_to_matrix(std::int64_t k, double scale, Mat matrix) const;
 };
 
 /// One additive part of a right-hand side. State vectors hold this rank's samples one after another (samples x dof).
@@ -36,6 +47,9 @@ class Term {
   /// From now on, keep evaluations (as memory allows) so that linearize() at the same points needs no new one.
   /// Switching on forgets what was kept before.
   virtual void keep_evaluations(bool /*keep*/) {}
+  /// Called when all products of an adjoint run have been accumulated: what was put off is added to the flat gradients
+  /// now. Collectivity is the term's.
+  virtual void finish_adjoint() {}
 };
 
 /// f = f_1 + f_2 + ...
@@ -46,6 +60,7 @@ class SumTerm : public Term {
   std::shared_ptr<Linearization> linearize(double t, Vec u) override;
   std::vector<nn::FlatParameters*> parameters() override;
   void keep_evaluations(bool keep) override;
+  void finish_adjoint() override;
 
  private:
   void prepare_work(Vec like);
