@@ -22,10 +22,12 @@ foreach(points IN ITEMS 512 1024)
               -network_widths 32 -train_batch_size 9 -train_epochs 1)
   endforeach()
 endforeach()
-espalier_add_app_test(NAME burgers.options.reference LABELS unit sinode DEPENDS burgers.smoke
-  COMMAND burgers -options_file petsc_options/burgers/reference.opts ${burgers_data} -burgers_points 32
-          -burgers_viscosity 2e-2 -burgers_trajectories 4 -burgers_states 4 -network_widths 32 -train_batch_size 9
-          -train_epochs 1)
+foreach(file IN ITEMS reference reference_1024)
+  espalier_add_app_test(NAME burgers.options.${file} LABELS unit sinode DEPENDS burgers.smoke
+    COMMAND burgers -options_file petsc_options/burgers/${file}.opts ${burgers_data} -burgers_points 32
+            -burgers_viscosity 2e-2 -burgers_trajectories 4 -burgers_states 4 -network_widths 32 -train_batch_size 9
+            -train_epochs 1)
+endforeach()
 foreach(method IN ITEMS 3 cn)
   espalier_add_app_test(NAME burgers.grad_check.${method} LABELS gradient sinode DEPENDS burgers.smoke
     PASS_REGEX "gradient check: passed" COMMAND burgers ${burgers_smoke} -method ${method} -grad_check)
