@@ -16,12 +16,24 @@ namespace espalier::data {
 
 namespace {
 
+io::SeriesOrigin read_origin(const std::string& path, const SeriesRecipe& /*recipe*/) {
+  return io::read_series_origin(path);
+}
+io::SeriesOrigin read_origin(const std::string& path, const GridSeriesRecipe& /*recipe*/) {
+  return io::read_grid_series_origin(path);
+}
+io::Series read(const std::string& path, const SeriesRecipe& /*recipe*/) { return io::read_series(path); }
+io::GridSeries read(const std::string& path, const GridSeriesRecipe& /*recipe*/) { return io::read_grid_series(path); }
+void write(const std::string& path, const io::Series& data) { io::write_series(path, data, true); }
+void write(const std::string& path, const io::GridSeries& data) { io::write_grid_series(path, data, true); }
+
 void say(const std::string& line) { (void)PetscPrintf(PETSC_COMM_SELF, "%s\n", line.c_str()); }
 
-io::Series generate(const SeriesRecipe& recipe, MPI_Comm comm) {
+template <class Data>
+Data generate(const Recipe<Data>& recipe, MPI_Comm comm) {
   core::Progress progress(comm, (recipe.title.empty() ? recipe.name : recipe.title) + " data", 100);
   const double started = MPI_Wtime();
-  io::Series series = recipe.generate([&](long done, long total) {
+  Data series = recipe.generate([&](long done, long total) {
     // Work that is over at once is not worth a line.
     if (MPI_Wtime() - started < 1) return;
     progress.update(100 * done / std::max(1L, total), recipe.note ? recipe.note(done) : "");
@@ -36,27 +48,29 @@ io::Series generate(const SeriesRecipe& recipe, MPI_Comm comm) {
   return series;
 }
 
-void generate_file(const std::string& path, const SeriesRecipe& recipe, MPI_Comm comm) {
+template <class Data>
+void generate_file(const std::string& path, const Recipe<Data>& recipe, MPI_Comm comm) {
   // That a file cannot be written must be known before the work, not after it.
   io::make_folder(io::folder_of(path));
   // Two programs may do this at once: each writes a file of its own, and the last one stays.
   const std::string own = path + "." + std::to_string(::getpid());
   { const io::Hdf5Writer probe(own); }
-  io::write_series(own, generate(recipe, comm), true);
+  write(own, generate(recipe, comm));
   std::error_code error;
   std::filesystem::rename(own, path, error);
   ESPALIER_REQUIRE(!error, "cannot rename " + own + " to " + path + ": " + error.message());
 }
 
 // Leaves a file with the settings at `path`, or throws.
-void prepare_file(const std::string& path, const SeriesRecipe& recipe, MPI_Comm comm) {
+template <class Data>
+void prepare_file(const std::string& path, const Recipe<Data>& recipe, MPI_Comm comm) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
     say("Generating " + path);
     generate_file(path, recipe, comm);
     return;
   }
-  const io::SeriesOrigin origin = io::read_series_origin(path);
+  const io::SeriesOrigin origin = read_origin(path, recipe);
   const std::string difference = io::settings_difference(origin.settings, recipe.settings);
   if (difference.empty()) return;
   ESPALIER_REQUIRE(origin.cache && origin.name == recipe.name,
@@ -66,22 +80,31 @@ void prepare_file(const std::string& path, const SeriesRecipe& recipe, MPI_Comm 
   generate_file(path, recipe, comm);
 }
 
-}  // namespace
-
-io::Series cached_series(const std::string& path, const SeriesRecipe& recipe, MPI_Comm comm) {
+template <class Data>
+Data cached(const std::string& path, const Recipe<Data>& recipe, MPI_Comm comm) {
   int rank = 0;
   MPI_Comm_rank(comm, &rank);
   core::agree(comm, [&] {
     if (rank == 0) prepare_file(path, recipe, comm);
   });
-  io::Series series;
+  Data data;
   core::agree(comm, [&] {
-    series = io::read_series(path);
-    const std::string difference = io::settings_difference(series.settings, recipe.settings);
+    data = read(path, recipe);
+    const std::string difference = io::settings_difference(data.settings, recipe.settings);
     ESPALIER_REQUIRE(difference.empty(), path + " was replaced by another program meanwhile (" + difference +
                                              "): give each program a data folder of its own");
   });
-  return series;
+  return data;
+}
+
+}  // namespace
+
+io::Series cached_series(const std::string& path, const SeriesRecipe& recipe, MPI_Comm comm) {
+  return cached(path, recipe, comm);
+}
+
+io::GridSeries cached_series(const std::string& path, const GridSeriesRecipe& recipe, MPI_Comm comm) {
+  return cached(path, recipe, comm);
 }
 
 }  // namespace espalier::data

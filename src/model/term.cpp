@@ -1,5 +1,6 @@
 #include "espalier/model/term.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "espalier/core/error.hpp"
@@ -95,6 +96,10 @@ std::vector<nn::FlatParameters*> SumTerm::parameters() {
   for (auto& term : terms_)
     for (auto* parameters : term->parameters()) all.push_back(parameters);
   return all;
+}
+
+bool SumTerm::affine() const {
+  return std::all_of(terms_.begin(), terms_.end(), [](const auto& term) { return term->affine(); });
 }
 
 void SumTerm::keep_evaluations(bool keep) {

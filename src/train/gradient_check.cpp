@@ -31,22 +31,20 @@ constexpr double float_tolerance = 1e-5;
 /// Mean squared error of one fixed batch over all ranks' samples, as a function of the parameters and initial states.
 class BatchLoss {
  public:
-  BatchLoss(MPI_Comm comm, const CheckedModel& model, const ts::IntegratorSettings& settings, double interval,
-            const WindowDataset& windows)
-      : comm_(comm), parameters_(model::joined_parameters(model.system)) {
+  BatchLoss(MPI_Comm comm, const CheckedModel& model, const CheckedExperiment& experiment, const WindowDataset& windows)
+      : comm_(comm), parameters_(model::joined_parameters(model.system)), times_(experiment.times) {
     int rank = 0;
     int size = 1;
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &size);
     const std::int64_t samples = std::min(check_samples, windows.size());
-    const Range mine = rank_slice({0, samples}, rank, size);
+    const Range mine = windows.part_of({0, samples}, rank, size);
     const Batch batch = windows.gather_range(mine.first, mine.count);
     u0_ = batch.u0;
     targets_ = batch.targets.transpose(0, 1);
     weight_ = 1 / static_cast<double>(samples * windows.intervals() * windows.dof());
-    for (std::int64_t k = 0; k <= windows.intervals(); ++k) times_.push_back(interval * static_cast<double>(k));
-    const ts::BatchShape shape{mine.count, windows.dof()};
-    integrator_ = std::make_unique<ts::Integrator>(comm, shape, model.system, settings);
+    const ts::BatchShape shape{mine.count, u0_.size(1)};
+    integrator_ = std::make_unique<ts::Integrator>(comm, shape, model.system, experiment.integrator);
   }
 
   double value(const at::Tensor& u0) {
@@ -75,6 +73,7 @@ class BatchLoss {
   }
   nn::FlatParameters& parameters() { return parameters_; }
   const at::Tensor& u0() const { return u0_; }
+  double first_time() const { return times_.front(); }
 
  private:
   MPI_Comm comm_;
@@ -140,7 +139,7 @@ double difference_error(const Line& line) {
   return least;
 }
 
-std::vector<std::string> dot_products(MPI_Comm comm, const CheckedModel& checked, const at::Tensor& u0,
+std::vector<std::string> dot_products(MPI_Comm comm, const CheckedModel& checked, double t, const at::Tensor& u0,
                                       core::RunReport& report) {
   petsc::VecHandle u;
   ESPALIER_CALL(VecCreateMPI(comm, static_cast<PetscInt>(u0.numel()), PETSC_DETERMINE, u.out()));
@@ -150,7 +149,7 @@ std::vector<std::string> dot_products(MPI_Comm comm, const CheckedModel& checked
   }
   std::vector<std::string> failures;
   for (const auto& [name, term] : checked.terms) {
-    const double error = model::dot_product_error(*term, 0, u.get(), 1);
+    const double error = model::dot_product_error(*term, t, u.get(), 1);
     ESPALIER_CALL(
         PetscPrintf(comm, "  dot product <w, J v> = <J^T w, v>, %-12s relative error %.1e\n", name.c_str(), error));
     report.metric("grad_check_dot_" + name.substr(0, name.find(' ')), error);
@@ -190,53 +189,78 @@ bool is_smooth(nn::Activation activation) {
   return activation != nn::Activation::relu && activation != nn::Activation::leaky_relu;
 }
 
-}  // namespace
-
-void check_gradient(MPI_Comm comm, const ModelFactory& make_model, const nn::MlpSettings& network,
-                    const ts::IntegratorSettings& integrator, double interval, const WindowDataset& windows,
-                    core::RunReport& report) {
-  const torch::NoGradGuard no_grad;
-  ESPALIER_CALL(PetscPrintf(comm, "gradient check, method %s:\n", integrator.method.c_str()));
-  const auto loss_of = [&](const CheckedModel& model) { return BatchLoss(comm, model, integrator, interval, windows); };
-
-  nn::MlpSettings exact = network;
-  exact.single_precision = false;
-  const CheckedModel model = make_model(exact);
-  BatchLoss loss = loss_of(model);
-  std::vector<std::string> failures = dot_products(comm, model, loss.u0(), report);
-  const BatchLoss::Gradient gradient = loss.gradient();
-  const Line line = along_parameters(loss, gradient.theta_bar, model.terms);
+// The products of each term, and a difference of the objective in all parameters.
+std::vector<std::string> check_products(MPI_Comm comm, const CheckedModel& model, BatchLoss& loss,
+                                        const at::Tensor& theta_bar, core::RunReport& report) {
+  std::vector<std::string> failures = dot_products(comm, model, loss.first_time(), loss.u0(), report);
+  const Line line = along_parameters(loss, theta_bar, model.terms);
   const double error = difference_error(line);
   line.value(0);
   ESPALIER_CALL(PetscPrintf(comm, "  central difference in the parameters: relative error %.1e\n", error));
   report.metric("grad_check_difference", error);
   if (!(error <= difference_tolerance)) failures.emplace_back("central difference in the parameters");
+  return failures;
+}
 
-  nn::MlpSettings smooth = exact;
-  if (!is_smooth(network.activation)) {
-    smooth.activation = nn::Activation::tanh;
+std::vector<std::string> check_slopes(MPI_Comm comm, const CheckedModel& model, BatchLoss& loss,
+                                      core::RunReport& report) {
+  const BatchLoss::Gradient gradient = loss.gradient();
+  std::vector<std::string> failures = slopes_of_groups(comm, model, loss, gradient.theta_bar, report);
+  if (!taylor_slope(comm, "the initial state", "grad_check_slope_u0", along_initial_state(loss, gradient.u0_bar),
+                    report))
+    failures.emplace_back("Taylor slope in the initial state");
+  return failures;
+}
+
+void append(std::vector<std::string>& all, const std::vector<std::string>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
+
+}  // namespace
+
+void check_gradient(MPI_Comm comm, const CheckedExperiment& experiment, const WindowDataset& windows,
+                    core::RunReport& report) {
+  const torch::NoGradGuard no_grad;
+  ESPALIER_CALL(PetscPrintf(comm, "gradient check, method %s:\n", experiment.integrator.method.c_str()));
+  const CheckedModel model = experiment.make_model({});
+  BatchLoss loss(comm, model, experiment, windows);
+  const at::Tensor theta_bar = loss.gradient().theta_bar;
+  std::vector<std::string> failures = check_products(comm, model, loss, theta_bar, report);
+
+  if (experiment.has_kinks)
     ESPALIER_CALL(
         PetscPrintf(comm, "  now with tanh: at the kinks of the network's activation there is no expansion\n"));
-  }
-  const CheckedModel smooth_model = make_model(smooth);
-  BatchLoss smooth_loss = loss_of(smooth_model);
-  const BatchLoss::Gradient smooth_gradient = smooth_loss.gradient();
-  for (auto& failure : slopes_of_groups(comm, smooth_model, smooth_loss, smooth_gradient.theta_bar, report))
-    failures.push_back(std::move(failure));
-  if (!taylor_slope(comm, "the initial state", "grad_check_slope_u0",
-                    along_initial_state(smooth_loss, smooth_gradient.u0_bar), report))
-    failures.emplace_back("Taylor slope in the initial state");
+  const CheckedModel smooth_model = experiment.make_model({false, true});
+  BatchLoss smooth_loss(comm, smooth_model, experiment, windows);
+  append(failures, check_slopes(comm, smooth_model, smooth_loss, report));
 
-  if (network.single_precision) {
-    const CheckedModel rounded = make_model(network);
-    const at::Tensor difference = loss_of(rounded).gradient().theta_bar - gradient.theta_bar;
-    const double float_error = (difference.norm() / gradient.theta_bar.norm()).item<double>();
+  if (experiment.single_precision) {
+    const CheckedModel rounded = experiment.make_model({true, false});
+    const at::Tensor difference = BatchLoss(comm, rounded, experiment, windows).gradient().theta_bar - theta_bar;
+    const double float_error = (difference.norm() / theta_bar.norm()).item<double>();
     ESPALIER_CALL(PetscPrintf(comm, "  float network against double network: relative difference %.1e\n", float_error));
     report.metric("grad_check_float", float_error);
     if (!(float_error <= float_tolerance)) failures.emplace_back("gradient of the float network");
   }
   ESPALIER_CALL(PetscPrintf(comm, "gradient check: %s\n", failures.empty() ? "passed" : "FAILED"));
   if (!failures.empty()) throw NumericalError("the gradient check failed: " + core::join(failures), __FILE__, __LINE__);
+}
+
+void check_gradient(MPI_Comm comm, const ModelFactory& make_model, const nn::MlpSettings& network,
+                    const ts::IntegratorSettings& integrator, double interval, const WindowDataset& windows,
+                    core::RunReport& report) {
+  CheckedExperiment experiment;
+  experiment.integrator = integrator;
+  for (std::int64_t k = 0; k <= windows.intervals(); ++k) experiment.times.push_back(interval * static_cast<double>(k));
+  experiment.single_precision = network.single_precision;
+  experiment.has_kinks = !is_smooth(network.activation);
+  experiment.make_model = [&](const ModelVariant& variant) {
+    nn::MlpSettings settings = network;
+    settings.single_precision = variant.single_precision;
+    if (variant.smooth && experiment.has_kinks) settings.activation = nn::Activation::tanh;
+    return make_model(settings);
+  };
+  check_gradient(comm, experiment, windows, report);
 }
 
 }  // namespace espalier::train

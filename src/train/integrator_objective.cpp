@@ -21,7 +21,25 @@ IntegratorObjective::IntegratorObjective(MPI_Comm comm, model::SplitSystem syste
   ESPALIER_REQUIRE(interval > 0, "the time between two snapshots must be positive");
 }
 
+IntegratorObjective::IntegratorObjective(MPI_Comm comm, model::SplitSystem system,
+                                         std::shared_ptr<model::NeuralTerm> network, ts::IntegratorSettings settings,
+                                         std::vector<double> times)
+    : comm_(comm),
+      system_(std::move(system)),
+      network_(std::move(network)),
+      settings_(std::move(settings)),
+      times_(std::move(times)),
+      parameters_(model::joined_parameters(system_)) {
+  ESPALIER_REQUIRE(times_.size() >= 2, "a window needs the times of two states at least");
+}
+
 std::vector<double> IntegratorObjective::times(std::int64_t intervals) const {
+  if (!times_.empty()) {
+    ESPALIER_REQUIRE(intervals < static_cast<std::int64_t>(times_.size()),
+                     "a window of " + std::to_string(intervals) + " intervals is longer than its " +
+                         std::to_string(times_.size()) + " times");
+    return {times_.begin(), times_.begin() + intervals + 1};
+  }
   std::vector<double> all;
   for (std::int64_t k = 0; k <= intervals; ++k) all.push_back(interval_ * static_cast<double>(k));
   return all;
@@ -48,8 +66,8 @@ double IntegratorObjective::sum_and_gradient(const at::Tensor& u0, const at::Ten
   at::Tensor residual = predicted - targets.transpose(0, 1);
   const at::Tensor flat = residual.flatten();
   const double sum = flat.dot(flat).item<double>();
-  checkpoint_bytes_ =
-      std::max(checkpoint_bytes_, integrator.checkpoint_bytes() + static_cast<double>(network_->kept_bytes()));
+  checkpoint_bytes_ = std::max(
+      checkpoint_bytes_, integrator.checkpoint_bytes() + (network_ ? static_cast<double>(network_->kept_bytes()) : 0));
   integrator.adjoint(residual.mul_(2 * weight));
   return sum;
 }
@@ -60,15 +78,21 @@ double IntegratorObjective::sum(const at::Tensor& u0, const at::Tensor& targets)
 }
 
 const at::Tensor& IntegratorObjective::predict(const at::Tensor& u0, std::int64_t intervals) {
-  return integrator_for(u0).forward(u0, times(intervals), ts::Record::no);
+  return predict(u0, times(intervals));
+}
+
+const at::Tensor& IntegratorObjective::predict(const at::Tensor& u0, const std::vector<double>& times) {
+  return integrator_for(u0).forward(u0, times, ts::Record::no);
 }
 
 Counters IntegratorObjective::counters() const {
   Counters total;
-  total.nfe_forward = network_->counters().forward;
-  total.nfe_recomputed = network_->counters().recomputed;
-  total.nfe_adjoint = network_->counters().adjoint;
-  total.jvp_forward = network_->counters().tangent;
+  if (network_) {
+    total.nfe_forward = network_->counters().forward;
+    total.nfe_recomputed = network_->counters().recomputed;
+    total.nfe_adjoint = network_->counters().adjoint;
+    total.jvp_forward = network_->counters().tangent;
+  }
   if (const auto linear = std::dynamic_pointer_cast<model::LinearOperator>(system_.implicit_part))
     total.factorisations = linear->factorisations();
   for (const auto& entry : integrators_) {

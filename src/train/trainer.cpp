@@ -89,6 +89,8 @@ Trainer::Trainer(MPI_Comm comm, Objective& objective, const WindowDataset& train
                                           ": choose a smaller -train_batch_size, or -train_drop_last false");
   const bool same_shape = held_out.dof() == train.dof() && held_out.intervals() == train.intervals();
   ESPALIER_REQUIRE(held_out.size() == 0 || same_shape, "held-out samples must have the shape of the training samples");
+  ESPALIER_REQUIRE(!symmetry_ || !train.is_spread(),
+                   "-train_augment " + options_.augment + " is not for states that are spread over the ranks");
   if (!output_dir_.empty())
     core::agree(comm, [&] {
       if (rank_ == 0) io::make_folder(output_dir_);
@@ -200,7 +202,7 @@ bool Trainer::run_batch(Live& live) {
 
 Batch Trainer::local_samples(const Live& live, Range batch) const {
   const core::EventScope event(core::Event::data);
-  const Range own = rank_slice(batch, rank_, size_);
+  const Range own = train_.part_of(batch, rank_, size_);
   Batch samples = train_.gather({live.order.data() + own.first, static_cast<std::size_t>(own.count)});
   if (symmetry_)
     symmetry_->apply(samples, SampleRandom(options_.seed, static_cast<std::uint64_t>(live.state.epoch), own.first));
@@ -275,7 +277,7 @@ double Trainer::error(const WindowDataset& windows) {
   // Chunks of a batch: the objective's solvers then have the sizes that they know.
   const BatchPlan chunks(windows.size(), options_.batch_size, false);
   for (std::int64_t b = 0; b < chunks.count(); ++b) {
-    const Range own = rank_slice(chunks.batch(b), rank_, size_);
+    const Range own = windows.part_of(chunks.batch(b), rank_, size_);
     try {
       const Batch samples = windows.gather_range(own.first, own.count);
       local_sum += objective_.sum(samples.u0, samples.targets);
@@ -290,9 +292,11 @@ double Trainer::error(const WindowDataset& windows) {
 }
 
 // |target - u0|^2, mean over the windows' entries.
-static double persistence_error(const WindowDataset& windows) {
+double Trainer::persistence_error(const WindowDataset& windows) const {
   const Batch all = windows.gather_range(0, windows.size());
-  return (all.targets - all.u0.unsqueeze(1)).square().mean().item<double>();
+  const double local_sum = (all.targets - all.u0.unsqueeze(1)).square().sum().item<double>();
+  const double sum = windows.is_spread() ? reduction_.sum(local_sum, false, false).sum : local_sum;
+  return sum / static_cast<double>(windows.size() * windows.intervals() * windows.dof());
 }
 
 void Trainer::report_best(const TrainResult& result) {

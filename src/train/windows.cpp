@@ -22,12 +22,21 @@ WindowDataset::WindowDataset(const at::Tensor& states, std::int64_t intervals, s
   const bool many = states.dim() == 3;
   trajectories_ = many ? states.size(0) : 1;
   length_ = states.size(many ? 1 : 0);
-  states_ = states.contiguous().view({trajectories_ * length_, states.size(-1)});
+  dof_ = states.size(-1);
+  states_ = states.contiguous().view({trajectories_ * length_, dof_});
   if (states_.size(0) == 0) return;
   ESPALIER_REQUIRE(length_ > intervals, "a trajectory of " + std::to_string(length_) + " states holds no window of " +
                                             std::to_string(intervals) +
                                             " intervals: give more states or a smaller -train_window");
   per_trajectory_ = (length_ - intervals - 1) / stride + 1;
+}
+
+WindowDataset WindowDataset::spread(const at::Tensor& states, std::int64_t dof, std::int64_t intervals,
+                                    std::int64_t stride) {
+  WindowDataset windows(states, intervals, stride);
+  windows.spread_ = true;
+  windows.dof_ = dof;
+  return windows;
 }
 
 Batch WindowDataset::gather(at::IntArrayRef windows) const {
@@ -43,7 +52,7 @@ Batch WindowDataset::gather(at::IntArrayRef windows) const {
     *first++ = state;
     for (std::int64_t k = 1; k <= intervals_; ++k) *next++ = state + k;
   }
-  return {states_.index_select(0, start), states_.index_select(0, follow).view({count, intervals_, dof()})};
+  return {states_.index_select(0, start), states_.index_select(0, follow).view({count, intervals_, states_.size(1)})};
 }
 
 Batch WindowDataset::gather_range(std::int64_t first, std::int64_t count) const {

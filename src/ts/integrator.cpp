@@ -1,5 +1,6 @@
 #include "espalier/ts/integrator.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "espalier/core/session.hpp"
@@ -65,12 +66,19 @@ void Integrator::Implementation::set_times(const std::vector<double>& times) {
   steps_at_.assign(1, 0);
   ESPALIER_CALL(TSSetStepNumber(ts_.get(), 0));
   ESPALIER_CALL(TSSetTime(ts_.get(), times.front()));
-  ESPALIER_CALL(TSSetTimeStep(ts_.get(), settings_.step));
+  ESPALIER_CALL(TSSetTimeStep(ts_.get(), step_before(1)));
   if (times.size() == 2) {
     ESPALIER_CALL(TSSetMaxTime(ts_.get(), times.back()));
   } else {
     ESPALIER_CALL(TSSetTimeSpan(ts_.get(), static_cast<PetscInt>(times.size()), times_.data()));
   }
+}
+
+// The step size on the way to times_[k]: h = D / round(D / step) for an interval D when steps are fitted.
+double Integrator::Implementation::step_before(std::size_t k) const {
+  if (!settings_.fit_steps) return settings_.step;
+  const double interval = times_[k] - times_[k - 1];
+  return interval / std::max(1.0, std::round(interval / settings_.step));
 }
 
 // A recorded run that was not followed by its adjoint leaves its checkpoints behind, TSResetTrajectory() turns the
@@ -134,6 +142,8 @@ void Integrator::Implementation::after_step() {
     snapshots_[static_cast<std::int64_t>(next_time_) - 1].copy_(view.tensor());
     steps_at_.push_back(step);
     ++next_time_;
+    if (settings_.fit_steps && next_time_ < times_.size())
+      ESPALIER_CALL(TSSetTimeStep(ts_.get(), step_before(next_time_)));
   }
 }
 

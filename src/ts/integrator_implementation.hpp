@@ -13,6 +13,7 @@
 #include "espalier/model/assembled_jacobian.hpp"
 #include "espalier/model/linear_operator.hpp"
 #include "espalier/model/shell_operators.hpp"
+#include "espalier/model/sparse_jacobian.hpp"
 #include "espalier/ts/integrator.hpp"
 #include "finite_check.hpp"
 
@@ -59,6 +60,8 @@ class Integrator::Implementation {
   void create_ts();
   void attach_explicit_part();
   void attach_implicit_part();
+  void create_assembled_jacobian();
+  Mat preconditioner_matrix() const;
   void set_implicit_jacobian(double t, Vec u, double shift);
   void configure_solvers();
   void configure_ksp(KSP ksp, double tolerance);
@@ -68,6 +71,7 @@ class Integrator::Implementation {
 
   // integrator.cpp
   void set_times(const std::vector<double>& times);
+  double step_before(std::size_t k) const;
   void set_trajectory(Record record);
   void solve();
   void apply(model::Term& term, double t, Vec u, Vec y);
@@ -93,13 +97,15 @@ class Integrator::Implementation {
     if (ksp != nullptr) ESPALIER_CALL(KSPGetTotalIterations(ksp, &total));
     return static_cast<long>(total);
   }
+  /// Whether one application of the linear part's own solver, or of the dense blocks' inverses, is a solution.
+  bool solves_directly() const { return assembled_jacobian_ || (linear_ && linear_ == implicit_); }
   static Implementation& of(void* context) { return *static_cast<Implementation*>(context); }
 
   // The parts as the method sees them: either may be empty.
   std::shared_ptr<model::Term> explicit_;
   std::shared_ptr<model::Term> implicit_;
   std::shared_ptr<model::LinearOperator> linear_;  // the implicit part, or its part with a direct solve; may be empty
-  bool implicit_is_linear_ = false;
+  bool implicit_is_affine_ = false;
   bool adaptive_ = false;
 
   petsc::VecHandle state_;
@@ -110,7 +116,8 @@ class Integrator::Implementation {
 
   std::unique_ptr<model::JacobianOperator> explicit_jacobian_;
   std::unique_ptr<model::JacobianOperator> implicit_jacobian_;
-  std::unique_ptr<model::AssembledJacobian> assembled_jacobian_;  // with -ts_jacobian assembled
+  std::unique_ptr<model::AssembledJacobian> assembled_jacobian_;  // with -ts_jacobian assembled: dense blocks, or
+  std::unique_ptr<model::SparseJacobian> sparse_jacobian_;        // the term's own matrices, for a preconditioner
   std::unique_ptr<model::ParameterOperator> explicit_parameters_;
   std::unique_ptr<model::ParameterOperator> implicit_parameters_;
   model::LinearizationMemo explicit_memo_;

@@ -12,6 +12,7 @@ using model::AssembledJacobian;
 using model::JacobianOperator;
 using model::LinearOperator;
 using model::ParameterOperator;
+using model::SparseJacobian;
 
 // Newton's and the Krylov solves' tolerances: a gradient is only as exact as the equations that it differentiates.
 constexpr double newton_tolerance = 1e-12;
@@ -59,9 +60,11 @@ void IntegratorSettings::read(MPI_Comm comm) {
       [&](core::OptionReader& o) {
         method = names[o.choice("-method", "integration method", names, index(method))];
         step = o.positive("-ts_dt", "step size; the first one when adaptive", step);
-        jacobian = static_cast<Jacobian>(o.choice(
-            "-ts_jacobian", "implicit part's Jacobian. shell: products; assembled: dense blocks, if no samples couple",
-            {"shell", "assembled"}, static_cast<std::size_t>(jacobian)));
+        fit_steps = o.flag("-ts_fit_steps", "equal steps between observation times, of about -ts_dt", fit_steps);
+        jacobian = static_cast<Jacobian>(
+            o.choice("-ts_jacobian",
+                     "implicit part's Jacobian. shell: products; assembled: the term's matrices, or dense blocks",
+                     {"shell", "assembled"}, static_cast<std::size_t>(jacobian)));
         (void)o.text("-ts_adapt_type", "none: fixed steps; basic: controlled by -ts_rtol and -ts_atol", "none");
       },
       prefix);
@@ -88,7 +91,7 @@ void Integrator::Implementation::split() {
   }
   if (!implicit_) return;
   const auto linear = std::dynamic_pointer_cast<LinearOperator>(system_.implicit_part);
-  implicit_is_linear_ = linear != nullptr && implicit_ == system_.implicit_part;
+  implicit_is_affine_ = implicit_->affine();
   if (linear && linear->solves_directly()) linear_ = linear;
 }
 
@@ -96,7 +99,7 @@ void Integrator::Implementation::check_jacobian() const {
   if (settings_.jacobian == Jacobian::shell) return;
   ESPALIER_REQUIRE(implicit_, "-ts_jacobian assembled is for methods that solve equations, and -method " +
                                   method_.name + " is explicit: leave the option out");
-  ESPALIER_REQUIRE(!implicit_is_linear_ || !linear_, "-ts_jacobian assembled: the part that -method " + method_.name +
+  ESPALIER_REQUIRE(!linear_ || linear_ != implicit_, "-ts_jacobian assembled: the part that -method " + method_.name +
                                                          " treats implicitly is linear and has a direct solver of "
                                                          "its own: leave the option out");
 }
@@ -183,14 +186,10 @@ void Integrator::Implementation::attach_implicit_part() {
         });
       },
       this));
-  if (settings_.jacobian == Jacobian::assembled)
-    assembled_jacobian_ = std::make_unique<AssembledJacobian>(
-        state_.get(), static_cast<PetscInt>(shape_.dof),
-        has_float_parameters(implicit_) ? product_tolerance_float : product_tolerance);
+  create_assembled_jacobian();
   // Products are the shell's, so that the adjoint shares them with the parameters; solves are the assembled matrix's.
   ESPALIER_CALL(TSSetIJacobian(
-      ts_.get(), implicit_jacobian_->mat(),
-      assembled_jacobian_ ? assembled_jacobian_->mat() : implicit_jacobian_->mat(),
+      ts_.get(), implicit_jacobian_->mat(), preconditioner_matrix(),
       [](TS, PetscReal t, Vec u, Vec, PetscReal shift, Mat, Mat, void* context) noexcept {
         return guard([&] { of(context).set_implicit_jacobian(t, u, shift); });
       },
@@ -208,19 +207,39 @@ void Integrator::Implementation::attach_implicit_part() {
       this));
 }
 
+void Integrator::Implementation::create_assembled_jacobian() {
+  if (settings_.jacobian == Jacobian::shell) return;
+  if (implicit_->forms_matrices()) {
+    petsc::register_samples_pc();
+    sparse_jacobian_ = std::make_unique<SparseJacobian>(state_.get(), static_cast<PetscInt>(shape_.samples));
+    return;
+  }
+  assembled_jacobian_ = std::make_unique<AssembledJacobian>(
+      state_.get(), static_cast<PetscInt>(shape_.dof),
+      has_float_parameters(implicit_) ? product_tolerance_float : product_tolerance);
+}
+
+Mat Integrator::Implementation::preconditioner_matrix() const {
+  if (assembled_jacobian_) return assembled_jacobian_->mat();
+  return sparse_jacobian_ ? sparse_jacobian_->mat() : implicit_jacobian_->mat();
+}
+
 // Systems are solved with a positive shift, 1 / (a_ii h); with any other the adjoint only multiplies.
 void Integrator::Implementation::set_implicit_jacobian(double t, Vec u, double shift) {
   const auto linearization = implicit_memo_.at(*implicit_, t, u);
   implicit_jacobian_->set(linearization, shift, -1);
-  if (assembled_jacobian_ && shift > 0) assembled_jacobian_->set(*linearization, shift, -1);
+  if (shift <= 0) return;
+  if (assembled_jacobian_) assembled_jacobian_->set(*linearization, shift, -1);
+  if (sparse_jacobian_) sparse_jacobian_->set(*linearization, shift, -1);
 }
 
 // (shift I - A)^-1 for the whole batch, as a preconditioner: exact for a linear implicit part.
 void Integrator::Implementation::attach_direct_solver(KSP ksp) {
   PC pc = nullptr;
   ESPALIER_CALL(KSPGetPC(ksp, &pc));
-  if (assembled_jacobian_ || !linear_) {
-    ESPALIER_CALL(PCSetType(pc, assembled_jacobian_ ? PCPBJACOBI : PCNONE));
+  if (assembled_jacobian_ || sparse_jacobian_ || !linear_) {
+    const char* of_matrix = sparse_jacobian_ ? petsc::samples_pc_type : PCNONE;
+    ESPALIER_CALL(PCSetType(pc, assembled_jacobian_ ? PCPBJACOBI : of_matrix));
     return;
   }
   ESPALIER_CALL(PCSetType(pc, PCSHELL));
@@ -243,8 +262,7 @@ void Integrator::Implementation::attach_direct_solver(KSP ksp) {
 }
 
 void Integrator::Implementation::configure_ksp(KSP ksp, double tolerance) {
-  const bool direct = assembled_jacobian_ || (implicit_is_linear_ && linear_ != nullptr);
-  ESPALIER_CALL(KSPSetType(ksp, direct ? KSPPREONLY : KSPGMRES));
+  ESPALIER_CALL(KSPSetType(ksp, solves_directly() ? KSPPREONLY : KSPGMRES));
   ESPALIER_CALL(KSPSetTolerances(ksp, tolerance, PETSC_CURRENT, PETSC_CURRENT, krylov_iterations));
   // A rank whose block is singular may not stop alone: SNES and TSAdjoint stop all ranks.
   ESPALIER_CALL(KSPSetErrorIfNotConverged(ksp, assembled_jacobian_ ? PETSC_FALSE : PETSC_TRUE));
@@ -253,14 +271,14 @@ void Integrator::Implementation::configure_ksp(KSP ksp, double tolerance) {
 
 void Integrator::Implementation::configure_solvers() {
   if (!implicit_) return;
-  if (implicit_is_linear_) {
+  if (implicit_is_affine_) {
     ESPALIER_CALL(SNESSetType(snes(), SNESKSPONLY));
     ESPALIER_CALL(SNESSetNormSchedule(snes(), SNES_NORM_NONE));
   } else {
     const double tolerance = has_float_parameters(implicit_) ? newton_tolerance_float : newton_tolerance;
     ESPALIER_CALL(SNESSetTolerances(snes(), PETSC_CURRENT, tolerance, tolerance, PETSC_CURRENT, PETSC_CURRENT));
   }
-  configure_ksp(forward_ksp(), implicit_is_linear_ ? krylov_tolerance : newton_krylov_tolerance);
+  configure_ksp(forward_ksp(), implicit_is_affine_ ? krylov_tolerance : newton_krylov_tolerance);
   ESPALIER_CALL(KSPCreate(comm_, adjoint_ksp_.out()));
   ESPALIER_CALL(KSPSetOptionsPrefix(adjoint_ksp_.get(), (settings_.prefix + "adjoint_").c_str()));
   configure_ksp(adjoint_ksp_.get(), krylov_tolerance);
@@ -318,6 +336,8 @@ void Integrator::Implementation::check_options(TSAdapt adapt) {
   ESPALIER_CALL(TSAdaptGetType(adapt, &adapt_type));
   adaptive_ = std::string(adapt_type) != TSADAPTNONE;
   if (found == adams_type) require_fixed_steps(ts_.get());
+  ESPALIER_REQUIRE(!adaptive_ || !settings_.fit_steps,
+                   "-ts_fit_steps is for fixed steps, and -ts_adapt_type chooses them itself: leave one of them out");
   if (!adaptive_) petsc::keep_steps_whole(adapt);
 }
 

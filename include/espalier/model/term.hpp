@@ -32,6 +32,9 @@ class Linearization : public petsc::PendingProduct {
   virtual petsc::MatHandle create_matrix() const { return {}; }
   /// matrix += scale df/du of sample k (of any sample where they share it). Collective; leaves the matrix assembled.
   virtual void add_to_matrix(std::int64_t k, double scale, Mat matrix) const;
+  /// Tells whether matrices made of an earlier linearisation of the same term are still true: equal numbers say so.
+  /// Negative: nothing is known.
+  virtual long matrices_version() const { return -1; }
 };
 
 /// One additive part of a right-hand side. State vectors hold this rank's samples one after another (samples x dof).
@@ -44,6 +47,10 @@ class Term {
   virtual std::shared_ptr<Linearization> linearize(double t, Vec u) = 0;
   /// Trainable parameters, possibly of several networks; empty if there are none.
   virtual std::vector<nn::FlatParameters*> parameters() { return {}; }
+  /// Whether f is affine in u, so that one linear solve takes the place of Newton's iterations.
+  virtual bool affine() const { return false; }
+  /// Whether its linearisations have sparse matrices().
+  virtual bool forms_matrices() const { return false; }
   /// From now on, keep evaluations (as memory allows) so that linearize() at the same points needs no new one.
   /// Switching on forgets what was kept before.
   virtual void keep_evaluations(bool /*keep*/) {}
@@ -59,6 +66,7 @@ class SumTerm : public Term {
   void apply(double t, Vec u, Vec y) override;
   std::shared_ptr<Linearization> linearize(double t, Vec u) override;
   std::vector<nn::FlatParameters*> parameters() override;
+  bool affine() const override;
   void keep_evaluations(bool keep) override;
   void finish_adjoint() override;
 

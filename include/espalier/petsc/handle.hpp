@@ -54,6 +54,7 @@ class Handle {
 using VecHandle = Handle<Vec, VecDestroy>;
 using MatHandle = Handle<Mat, MatDestroy>;
 using KspHandle = Handle<KSP, KSPDestroy>;
+using PcHandle = Handle<PC, PCDestroy>;
 using TsHandle = Handle<TS, TSDestroy>;
 using ViewerHandle = Handle<PetscViewer, PetscViewerDestroy>;
 

@@ -20,7 +20,7 @@ namespace espalier::train {
 /// A model of an experiment, as the check looks at it.
 struct CheckedModel {
   model::SplitSystem system;
-  std::shared_ptr<model::NeuralTerm> network;  ///< the trained part of the system
+  std::shared_ptr<model::NeuralTerm> network;  ///< the trained part of the system; empty where it is no such term
   /// The terms whose products with Jacobians are compared, under the names that the report gets. Their parameters are
   /// those that are checked.
   std::vector<std::pair<std::string, std::shared_ptr<model::Term>>> terms;
@@ -29,11 +29,29 @@ struct CheckedModel {
 /// Makes the experiment's model with a network of the given settings.
 using ModelFactory = std::function<CheckedModel(const nn::MlpSettings&)>;
 
-/// Dot-product tests of the terms, and of the objective of a few windows: a central difference in all parameters,
-/// Taylor tests in the parameters of each term and in the initial state (an activation with kinks is replaced by tanh
-/// for these); a float network is compared with a double network of the same parameters. `interval`: time between two
-/// states of a window. Prints what was measured, puts it into the report and throws NumericalError when something is
-/// off. Collective on `comm`.
+/// How a model of an experiment departs from the one that is trained.
+struct ModelVariant {
+  bool single_precision = false;
+  bool smooth = false;  ///< without kinks in activations
+};
+
+/// An experiment as the check looks at it.
+struct CheckedExperiment {
+  std::function<CheckedModel(const ModelVariant&)> make_model;
+  ts::IntegratorSettings integrator;
+  std::vector<double> times;      ///< of a window's states, [intervals + 1]
+  bool single_precision = false;  ///< of the model that is trained
+  bool has_kinks = false;         ///< the model that is trained
+};
+
+/// Dot-product tests of the terms (at the first time of a window), and of the objective of a few windows: a central
+/// difference in all parameters, Taylor tests in the parameters of each term and in the initial state (an activation
+/// with kinks is replaced by tanh for these); a float network is compared with a double network of the same parameters.
+/// Prints what was measured, puts it into the report and throws NumericalError when something is off. Collective on
+/// `comm`.
+void check_gradient(MPI_Comm comm, const CheckedExperiment& experiment, const WindowDataset& windows,
+                    core::RunReport& report);
+/// The same for a network of the given settings; `interval`: time between two states of a window.
 void check_gradient(MPI_Comm comm, const ModelFactory& make_model, const nn::MlpSettings& network,
                     const ts::IntegratorSettings& integrator, double interval, const WindowDataset& windows,
                     core::RunReport& report);

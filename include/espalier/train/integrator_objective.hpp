@@ -15,14 +15,18 @@
 namespace espalier::train {
 
 /// s(theta) = sum over samples and intervals of |u(t_k; theta, u0) - target_k|^2, with u integrated from u0 over
-/// windows of equal intervals; the gradient is the discrete adjoint of the steps. One integrator per batch shape is
-/// made at first use and kept. Collective on `comm`.
+/// windows of equal intervals or to given times; the gradient is the discrete adjoint of the steps. One integrator per
+/// batch shape is made at first use and kept. Collective on `comm`.
 class IntegratorObjective : public Objective {
  public:
   /// `network`: the part of `system` whose evaluations are counted. `interval`: time between two snapshots of a
   /// window.
   IntegratorObjective(MPI_Comm comm, model::SplitSystem system, std::shared_ptr<model::NeuralTerm> network,
                       ts::IntegratorSettings settings, double interval);
+  /// With snapshots of a window at `times` [intervals + 1], its initial state at times[0]. `network` may be empty:
+  /// nothing is then counted.
+  IntegratorObjective(MPI_Comm comm, model::SplitSystem system, std::shared_ptr<model::NeuralTerm> network,
+                      ts::IntegratorSettings settings, std::vector<double> times);
 
   double sum_and_gradient(const at::Tensor& u0, const at::Tensor& targets, double weight) override;
   double sum(const at::Tensor& u0, const at::Tensor& targets) override;
@@ -30,11 +34,13 @@ class IntegratorObjective : public Objective {
   nn::FlatParameters& parameters() override { return parameters_; }
   Counters counters() const override;
   double checkpoint_bytes() const override { return checkpoint_bytes_; }
-  /// Time between two snapshots.
+  /// Time between two snapshots, when they are equally spaced.
   double interval() const { return interval_; }
 
   /// The states after each of `intervals` intervals, [intervals, n, dof]; a buffer that the next call overwrites.
   const at::Tensor& predict(const at::Tensor& u0, std::int64_t intervals);
+  /// The states at times[1..k], [k, n, dof]; a buffer that the next call overwrites.
+  const at::Tensor& predict(const at::Tensor& u0, const std::vector<double>& times);
 
  private:
   ts::Integrator& integrator_for(const at::Tensor& u0);
@@ -44,7 +50,8 @@ class IntegratorObjective : public Objective {
   model::SplitSystem system_;
   std::shared_ptr<model::NeuralTerm> network_;
   ts::IntegratorSettings settings_;
-  double interval_;
+  double interval_ = 0;
+  std::vector<double> times_;  // of a window's states; empty: equally spaced
   nn::FlatParameters parameters_;
   double checkpoint_bytes_ = 0;
   std::map<std::vector<int>, std::unique_ptr<ts::Integrator>> integrators_;  // by samples of each rank

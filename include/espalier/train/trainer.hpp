@@ -56,7 +56,8 @@ struct TrainResult {
 ///
 ///   L(theta) = 1 / (B intervals dof) sum over the B samples of a batch |predicted - target|^2
 ///
-/// Every rank holds both data sets and evaluates its slice of each batch; one reduction per step sums gradient and
+/// Every rank holds both data sets and evaluates its slice of each batch (of states that are spread over the ranks: its
+/// entries of all samples); one reduction per step sums gradient and
 /// loss, so the result does not depend on the number of ranks but for the order of summation. Same seed, options and
 /// ranks give the same bits, also when the run is stopped anywhere and resumed.
 class Trainer {
@@ -109,6 +110,7 @@ class Trainer {
   TrainResult finish(Live& live);
 
   double mean_weight(std::int64_t samples) const;
+  double persistence_error(const WindowDataset& windows) const;
   double rate(const Live& live) const;
   void check_finite(const Live& live, double sum, double norm) const;
   [[noreturn]] void rethrow(const std::exception_ptr& failure, const std::string& where) const;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "espalier/train/batches.hpp"
+
 namespace espalier::train {
 
 /// Samples as the objective takes them; float64, n may be 0.
@@ -23,10 +25,18 @@ class WindowDataset {
   /// `states` is [T, dof] (one trajectory) or [R, T, dof] (R of them), float64 in main memory; shared, not copied.
   /// No states at all give an empty data set. Throws UserError for another shape or type, or when no window fits.
   WindowDataset(const at::Tensor& states, std::int64_t intervals, std::int64_t stride = 1);
+  /// The same for states that are spread over the ranks, such as fields on a distributed grid: `states` holds this
+  /// rank's entries of every state, which has `dof` entries in all. Every rank then takes all samples of a batch.
+  static WindowDataset spread(const at::Tensor& states, std::int64_t dof, std::int64_t intervals,
+                              std::int64_t stride = 1);
 
   std::int64_t size() const { return trajectories_ * per_trajectory_; }
   std::int64_t intervals() const { return intervals_; }
-  std::int64_t dof() const { return states_.size(1); }
+  /// Entries of a state, over all ranks if states are spread.
+  std::int64_t dof() const { return dof_; }
+  bool is_spread() const { return spread_; }
+  /// The part of `batch` that `rank` of `size` evaluates: its slice, or all if states are spread.
+  Range part_of(Range batch, int rank, int size) const { return spread_ ? batch : rank_slice(batch, rank, size); }
 
   /// The windows with the given numbers in [0, size()), in the given order, as copies.
   Batch gather(at::IntArrayRef windows) const;
@@ -34,7 +44,9 @@ class WindowDataset {
   Batch gather_range(std::int64_t first, std::int64_t count) const;
 
  private:
-  at::Tensor states_;  // [R * T, dof]
+  at::Tensor states_;  // [R * T, dof], or this rank's entries of each
+  std::int64_t dof_ = 0;
+  bool spread_ = false;
   std::int64_t trajectories_ = 1;
   std::int64_t length_ = 0;  // T
   std::int64_t intervals_ = 1;

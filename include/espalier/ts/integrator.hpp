@@ -17,29 +17,35 @@ namespace espalier::ts {
 /// How Newton's linear systems (shift I - dH/du) x = b of the implicit part are solved.
 enum class Jacobian {
   shell,     ///< by products: GMRES, preconditioned by the direct solve of the linear part where there is one
-  assembled  ///< directly: one dense block [dof x dof] per sample, formed by dof products with dH/du and inverted.
-             ///< Only for samples that do not couple; worthwhile for a small dof or many iterations of GMRES
+  assembled  ///< with entries. Terms that form sparse matrices: Krylov iterations on the products, preconditioned by
+             ///< any PC of the matrices (-samples_pc_type, -adjoint_samples_pc_type). Others: directly, one dense block
+             ///< [dof x dof] per sample, formed by dof products with dH/du and inverted; only for samples that do not
+             ///< couple, and worthwhile for a small dof or many iterations of GMRES
 };
 
 struct IntegratorSettings {
   std::string method = "l2";  ///< a name of methods()
   double step = 0.1;          ///< step size; the first one when adaptive
   Jacobian jacobian = Jacobian::shell;
+  /// Equal steps between each two observation times, of the size nearest to `step`; else steps of the size `step`, the
+  /// last one before an observation shortened. Not for adaptive steps.
+  bool fit_steps = false;
   std::string prefix;          ///< PETSc options prefix of the TS
   std::string dump_directory;  ///< where a state that stopped being finite is written; empty: nowhere
   /// Called for each TS that the integrator makes, before it reads its options: for monitors and the like. Another
   /// number of observation times takes another TS.
   std::function<void(TS)> configure;
 
-  /// Reads -method, -ts_dt and -ts_jacobian. Everything else of PETSc's (-ts_adapt_type, -ts_rtol, -snes_*, -ksp_*,
+  /// Reads -method, -ts_dt, -ts_fit_steps and -ts_jacobian. Everything else of PETSc's (-ts_adapt_type, -ts_rtol, -snes_*, -ksp_*,
   /// -adjoint_ksp_*, -ts_trajectory_*) is read when the Integrator is made. Collective on `comm`.
   void read(MPI_Comm comm);
 };
 
-/// What the state of a batch looks like on this rank.
+/// What the state of a batch looks like on this rank. Either the samples are dealt out to the ranks, or each of them
+/// is spread over all ranks, as on a distributed grid: the terms know which.
 struct BatchShape {
-  std::int64_t samples;  ///< of this rank; may be 0 and may differ between ranks
-  std::int64_t dof;      ///< entries of one sample
+  std::int64_t samples;  ///< of this rank, which may be 0 and differ between ranks; if spread, all of them
+  std::int64_t dof;      ///< entries of one sample; if spread, those of this rank
 };
 
 /// Whether a forward run is followed by its adjoint.

@@ -1,0 +1,188 @@
+// The preconditioner of SampleMatrices as a type of PETSc's PC.
+#include <petsc/private/pcimpl.h>
+
+#include <array>
+#include <string>
+
+#include "espalier/core/error.hpp"
+#include "espalier/petsc/compat.hpp"
+#include "espalier/petsc/sample_matrices.hpp"
+
+namespace espalier::petsc {
+
+namespace {
+
+/// The PCs of the matrices, or of their transposes.
+struct Side {
+  std::vector<PcHandle> pcs;
+  std::vector<MatHandle> transposes;  // empty on the side of the matrices themselves
+  bool current = false;
+};
+
+class SamplesPc {
+ public:
+  explicit SamplesPc(PC pc) : pc_(pc) {}
+
+  /// The matrices changed: both sides are out of date.
+  void set_up() {
+    Mat pmat = nullptr;
+    ESPALIER_CALL(PCGetOperators(pc_, nullptr, &pmat));
+    matrices_ = SampleMatrices::of(pmat);
+    ESPALIER_REQUIRE(matrices_ != nullptr && matrices_->count() > 0,
+                     std::string("-pc_type ") + samples_pc_type +
+                         " needs the sparse matrices of a batch: choose -ts_jacobian assembled for a term that has "
+                         "them, or another -pc_type");
+    for (Side& side : sides_) side.current = false;
+  }
+
+  void apply(Vec b, Vec x, bool transpose) {
+    Side& side = sides_[transpose ? 1 : 0];
+    if (!side.current) update(side, transpose);
+    const PetscScalar* in = nullptr;
+    PetscScalar* out = nullptr;
+    ESPALIER_CALL(VecGetArrayRead(b, &in));
+    ESPALIER_CALL(VecGetArrayWrite(x, &out));
+    if (matrices_->shared()) {
+      apply_to_all(side.pcs.front().get(), in, out);
+    } else {
+      apply_to_each(side, in, out);
+    }
+    ESPALIER_CALL(VecRestoreArrayRead(b, &in));
+    ESPALIER_CALL(VecRestoreArrayWrite(x, &out));
+  }
+
+  void view(PetscViewer viewer) {
+    for (const Side& side : sides_) {
+      if (side.pcs.empty()) continue;
+      ESPALIER_CALL(PetscViewerASCIIPrintf(viewer, "  %zu matrices for %d samples%s; the first one's PC:\n",
+                                           matrices_->count(), static_cast<int>(matrices_->samples()),
+                                           &side == &sides_[1] ? ", transposed" : ""));
+      ESPALIER_CALL(PetscViewerASCIIPushTab(viewer));
+      ESPALIER_CALL(PCView(side.pcs.front().get(), viewer));
+      ESPALIER_CALL(PetscViewerASCIIPopTab(viewer));
+    }
+  }
+
+ private:
+  void create_pcs(Side& side) {
+    const char* prefix = nullptr;
+    ESPALIER_CALL(PCGetOptionsPrefix(pc_, &prefix));
+    side.pcs.resize(matrices_->count());
+    for (auto& pc : side.pcs) {
+      ESPALIER_CALL(PCCreate(PetscObjectComm(reinterpret_cast<PetscObject>(pc_)), pc.out()));
+      ESPALIER_CALL(PCSetOptionsPrefix(pc.get(), prefix));
+      ESPALIER_CALL(PCAppendOptionsPrefix(pc.get(), "samples_"));
+    }
+  }
+
+  // Setting the same matrix again keeps what a PC may keep, such as the pattern of its factors.
+  void update(Side& side, bool transpose) {
+    const bool first = side.pcs.size() != matrices_->count();
+    if (first) {
+      create_pcs(side);
+      side.transposes.clear();
+      side.transposes.resize(transpose ? matrices_->count() : 0);
+    }
+    for (std::size_t k = 0; k < side.pcs.size(); ++k) {
+      Mat matrix = matrices_->matrix(k);
+      if (transpose) {
+        if (first) {
+          ESPALIER_CALL(MatTranspose(matrix, MAT_INITIAL_MATRIX, side.transposes[k].out()));
+        } else {
+          Mat transposed = side.transposes[k].get();
+          ESPALIER_CALL(MatTranspose(matrix, MAT_REUSE_MATRIX, &transposed));
+        }
+        matrix = side.transposes[k].get();
+      }
+      ESPALIER_CALL(PCSetOperators(side.pcs[k].get(), matrix, matrix));
+      if (first) ESPALIER_CALL(PCSetFromOptions(side.pcs[k].get()));
+      ESPALIER_CALL(PCSetUp(side.pcs[k].get()));
+    }
+    side.current = true;
+  }
+
+  // X = P^-1 B for the batch as a dense matrix with one column for each sample.
+  void apply_to_all(PC pc, const PetscScalar* in, PetscScalar* out) {
+    if (input_.empty()) {
+      create_dense(input_);
+      create_dense(output_);
+    }
+    ESPALIER_CALL(MatDensePlaceArray(input_.get(), in));
+    ESPALIER_CALL(MatDensePlaceArray(output_.get(), out));
+    ESPALIER_CALL(PCMatApply(pc, input_.get(), output_.get()));
+    ESPALIER_CALL(MatDenseResetArray(input_.get()));
+    ESPALIER_CALL(MatDenseResetArray(output_.get()));
+  }
+
+  void create_dense(MatHandle& dense) {
+    PetscInt rows = 0;
+    ESPALIER_CALL(MatGetLocalSize(matrices_->matrix(0), &rows, nullptr));
+    ESPALIER_CALL(MatCreateDense(PetscObjectComm(reinterpret_cast<PetscObject>(pc_)), rows, PETSC_DECIDE,
+                                 PETSC_DETERMINE, matrices_->samples(), nullptr, dense.out()));
+  }
+
+  void apply_to_each(Side& side, const PetscScalar* in, PetscScalar* out) {
+    if (column_in_.empty()) {
+      ESPALIER_CALL(MatCreateVecs(matrices_->matrix(0), column_in_.out(), column_out_.out()));
+    }
+    PetscInt rows = 0;
+    ESPALIER_CALL(VecGetLocalSize(column_in_.get(), &rows));
+    for (std::size_t k = 0; k < side.pcs.size(); ++k) {
+      const auto offset = static_cast<PetscInt>(k) * rows;
+      ESPALIER_CALL(VecPlaceArray(column_in_.get(), in + offset));
+      ESPALIER_CALL(VecPlaceArray(column_out_.get(), out + offset));
+      ESPALIER_CALL(PCApply(side.pcs[k].get(), column_in_.get(), column_out_.get()));
+      ESPALIER_CALL(VecResetArray(column_in_.get()));
+      ESPALIER_CALL(VecResetArray(column_out_.get()));
+    }
+  }
+
+  PC pc_;
+  SampleMatrices* matrices_ = nullptr;
+  std::array<Side, 2> sides_;
+  MatHandle input_;
+  MatHandle output_;
+  VecHandle column_in_;
+  VecHandle column_out_;
+};
+
+SamplesPc& of(PC pc) { return *static_cast<SamplesPc*>(pc->data); }
+
+PetscErrorCode set_up(PC pc) noexcept {
+  return guard([&] { of(pc).set_up(); });
+}
+
+PetscErrorCode apply(PC pc, Vec b, Vec x) noexcept {
+  return guard([&] { of(pc).apply(b, x, false); });
+}
+
+PetscErrorCode apply_transpose(PC pc, Vec b, Vec x) noexcept {
+  return guard([&] { of(pc).apply(b, x, true); });
+}
+
+PetscErrorCode view(PC pc, PetscViewer viewer) noexcept {
+  return guard([&] { of(pc).view(viewer); });
+}
+
+PetscErrorCode destroy(PC pc) noexcept {
+  delete static_cast<SamplesPc*>(pc->data);
+  pc->data = nullptr;
+  return PETSC_SUCCESS;
+}
+
+PetscErrorCode create(PC pc) noexcept {
+  return guard([&] {
+    pc->data = new SamplesPc(pc);
+    pc->ops->setup = set_up;
+    pc->ops->apply = apply;
+    pc->ops->applytranspose = apply_transpose;
+    pc->ops->view = view;
+    pc->ops->destroy = destroy;
+  });
+}
+
+}  // namespace
+
+void register_samples_pc() { ESPALIER_CALL(PCRegister(samples_pc_type, create)); }
+
+}  // namespace espalier::petsc
