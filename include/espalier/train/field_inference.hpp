@@ -1,6 +1,7 @@
 // Coefficient fields of a PDE learnt from a few snapshots of its solutions (Im-PiNDiff: Akhare, Luo & Wang 2025).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,13 +34,21 @@ struct FieldInferenceSettings {
 struct FieldInference {
   std::string title;  ///< for the terminal and the pictures
   std::shared_ptr<const grid::CellGrid> grid;
-  io::GridSeries data;  ///< "state" and the true fields, in natural order; its times hold all label and evaluation times
+  io::GridSeries
+      data;  ///< "state" and the true fields, in natural order; its times hold all label and evaluation times
   model::Motion motion = model::Motion::steady;
   nn::ConditionalFieldSettings field;  ///< its names are quantities of `data`
   FieldTermFactory make_term;
   FieldInferenceSettings settings;
   ts::IntegratorSettings integrator;
   TrainerOptions training;
+
+  /// Crank-Nicolson with steps of 0.01, and the training of Im-PiNDiff's programs (2000 epochs of Adam at 1e-4).
+  FieldInference();
+  /// Reads the options of all parts and of `data`; `own` reads those of the program, which begin with `prefix`. What
+  /// the members hold before are the defaults. Throws UserError, also for misspelt options. Collective.
+  void read(MPI_Comm comm, FieldDataSettings& data, const std::string& prefix,
+            const std::function<void(core::OptionReader&)>& own);
 };
 
 /// Trains the conditional neural field theta on the mean squared error of the states at the label times,
