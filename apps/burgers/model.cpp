@@ -1,5 +1,7 @@
 #include "model.hpp"
 
+#include <memory>
+
 #include "espalier/core/log.hpp"
 #include "espalier/core/options.hpp"
 #include "espalier/data/burgers.hpp"
@@ -62,15 +64,9 @@ std::vector<double> difference_stencil(const Settings& s) {
   return {a, -2 * a, a};
 }
 
-Model make_model(const Settings& s, const nn::MlpSettings& network) {
-  Model model;
-  model.advection = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), s.split.keep_bytes());
-  model.diffusion = s.split.make_linear(s.points, difference_stencil(s), network.seed);
-  return model;
-}
-
-train::CheckedModel Model::checked() const {
-  return {system(), advection, {{"network", advection}, {"linear part", diffusion}}};
+train::SeriesModel make_model(const Settings& s, const nn::MlpSettings& network) {
+  return {std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), s.split.keep_bytes()),
+          s.split.make_linear(s.points, difference_stencil(s), network.seed)};
 }
 
 }  // namespace burgers

@@ -1,6 +1,4 @@
 // Semi-implicit neural ODE for the Kuramoto-Sivashinsky equation (Zhang, Liu & Maulik 2024, section 5.2).
-#include <torch/torch.h>
-
 #include <cmath>
 #include <iomanip>
 #include <sstream>
@@ -10,11 +8,7 @@
 #include "espalier/core/options.hpp"
 #include "espalier/core/session.hpp"
 #include "espalier/grid/periodic_stencil.hpp"
-#include "espalier/io/files.hpp"
-#include "espalier/train/gradient_check.hpp"
-#include "espalier/train/linear_part_report.hpp"
-#include "espalier/train/series_windows.hpp"
-#include "espalier/train/trainer.hpp"
+#include "espalier/train/series_experiment.hpp"
 #include "evaluation.hpp"
 #include "model.hpp"
 
@@ -33,11 +27,8 @@ const core::Program program = {
     "(H. Zhang, Y. Liu, R. Maulik, Semi-Implicit Neural Ordinary Differential Equations, 2024, section 5.2.)\n"};
 
 /// Everything that the options decide.
-struct Experiment {
+struct Experiment : train::SeriesSettings {
   ks::Settings settings;
-  nn::MlpSettings network;
-  ts::IntegratorSettings integrator;
-  train::TrainerOptions training;
 };
 
 Experiment read_experiment(MPI_Comm comm) {
@@ -45,7 +36,8 @@ Experiment read_experiment(MPI_Comm comm) {
   e.settings = ks::Settings::from_options(comm);
   e.integrator.step = 0.2;
   e.integrator.read(comm);
-  e.integrator.dump_directory = e.settings.output;
+  e.output = e.settings.output;
+  e.integrator.dump_directory = e.output;
   train::TrainerOptions defaults;
   defaults.lr = 5e-3;
   e.training = train::TrainerOptions::from_options(comm, defaults);
@@ -67,59 +59,33 @@ Experiment read_experiment(MPI_Comm comm) {
   return e;
 }
 
-/// What a restart file must agree with.
-std::string fingerprint(const Experiment& e, const nn::Network& network, const io::Series& series) {
+/// What a restart file must agree with, beside network and method.
+std::string fingerprint(const Experiment& e, const io::Series& series) {
   std::ostringstream text;
-  text << std::setprecision(17) << "network=" << network.fingerprint() << ";method=" << e.integrator.method
-       << ";step=" << e.integrator.step << ";linear_train=" << e.settings.split.linear_train_name()
+  text << std::setprecision(17) << "linear_train=" << e.settings.split.linear_train_name()
        << ";period=" << e.settings.length << ";data=" << series.name << " " << series.dof << " points, "
        << series.count() << " states, checksum " << io::checksum(series);
   return text.str();
 }
 
-void print_network(MPI_Comm comm, const Experiment& e, nn::Network& network, const train::SeriesWindows& windows) {
-  ESPALIER_CALL(PetscPrintf(comm, "ks: %s, %lld parameters, method %s, %lld training and %lld held-out windows\n",
-                            network.fingerprint().c_str(), static_cast<long long>(network.parameters().count()),
-                            e.integrator.method.c_str(), static_cast<long long>(windows.training().size()),
-                            static_cast<long long>(windows.held_out().size())));
-}
-
 void run_experiment(core::Session& session) {
   const MPI_Comm comm = session.comm();
-  core::RunReport& report = session.report();
   const Experiment e = read_experiment(comm);
   if (session.help_requested()) return;
-  report.set_seed(static_cast<long>(e.training.seed));
-  report.set_method(e.integrator.method);
-  io::prepare_output(comm, e.settings.output);
 
-  const io::Series series = ks::reference_series(e.settings, comm);
-  const train::SeriesWindows windows(series, e.training);
-  if (e.settings.grad_check) {
-    const auto make_checked = [&](const nn::MlpSettings& network) {
-      const ks::Model model = ks::make_model(e.settings, network);
-      return train::CheckedModel{
-          model.system(), model.advection, {{"network", model.advection}, {"linear part", model.diffusion}}};
-    };
-    train::check_gradient(comm, make_checked, e.network, e.integrator, series.interval(), windows.training(), report);
-    return;
-  }
+  // One long trajectory.
+  const auto make_series = [&] { return ks::reference_series(e.settings, comm); };
+  train::SeriesExperiment experiment(comm, program.name, e, make_series, session.report());
 
   // u_t = G(u; theta) + A u.
-  const ks::Model model = ks::make_model(e.settings, e.network);
-  train::IntegratorObjective objective(comm, model.system(), model.advection, e.integrator, series.interval());
-  nn::Network& network = model.advection->network();
-  report.metric("parameters", static_cast<double>(network.parameters().count()));
-  print_network(comm, e, network, windows);
-  train::LinearPartReport linear_part(
-      comm, model.diffusion, grid::periodic_stencil(e.settings.points, ks::difference_stencil(e.settings)), report);
+  const auto make_model = [&](const nn::MlpSettings& network) { return ks::make_model(e.settings, network); };
+  if (e.settings.grad_check) return experiment.check_gradient(make_model);
 
-  train::Trainer trainer(comm, objective, windows.training(), windows.held_out(), e.training, report, e.settings.output,
-                         fingerprint(e, network, series));
-  trainer.report_best(trainer.train());
-  linear_part.finish();
-  if (windows.held_out().size() > 0)
-    ks::evaluate_rollout(comm, objective, e.settings, series, windows.unseen(), e.integrator.method, report);
+  experiment.train(make_model, grid::periodic_stencil(e.settings.points, ks::difference_stencil(e.settings)),
+                   fingerprint(e, experiment.series()));
+  if (experiment.holds_out())
+    ks::evaluate_rollout(comm, experiment.objective(), e.settings, experiment.series(), experiment.unseen(),
+                         e.integrator.method, session.report());
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include "model.hpp"
 
-#include <array>
 #include <cmath>
+#include <memory>
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/log.hpp"
@@ -97,11 +97,9 @@ nn::MlpSettings network_settings(const Settings& s, std::uint64_t seed, MPI_Comm
   return network;
 }
 
-Model make_model(const Settings& s, const nn::MlpSettings& network) {
-  Model model;
-  model.advection = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), s.split.keep_bytes());
-  model.diffusion = s.split.make_linear(s.points, difference_stencil(s), network.seed);
-  return model;
+train::SeriesModel make_model(const Settings& s, const nn::MlpSettings& network) {
+  return {std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(network), s.split.keep_bytes()),
+          s.split.make_linear(s.points, difference_stencil(s), network.seed)};
 }
 
 }  // namespace ks

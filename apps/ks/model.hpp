@@ -3,15 +3,13 @@
 
 #include <mpi.h>
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "espalier/io/series.hpp"
-#include "espalier/model/neural_term.hpp"
 #include "espalier/model/split_settings.hpp"
 #include "espalier/nn/mlp.hpp"
-#include "espalier/ts/integrator.hpp"
+#include "espalier/train/series_experiment.hpp"
 
 namespace ks {
 
@@ -41,15 +39,8 @@ espalier::io::Series reference_series(const Settings& settings, MPI_Comm comm);
 std::vector<double> difference_stencil(const Settings& settings);
 
 /// u_t = G(u; theta) + A u: the network G stands for -u u_x, A for -u_xx - u_xxxx by centred differences, trained if
-/// -linear_train says so.
-struct Model {
-  std::shared_ptr<espalier::model::NeuralTerm> advection;  ///< G
-  std::shared_ptr<espalier::model::LinearTerm> diffusion;  ///< A
-  espalier::model::SplitSystem system() const { return {advection, diffusion}; }
-};
-
-/// Every rank makes the same model. Not collective.
-Model make_model(const Settings& settings, const espalier::nn::MlpSettings& network);
+/// -linear_train says so. Every rank makes the same model. Not collective.
+espalier::train::SeriesModel make_model(const Settings& settings, const espalier::nn::MlpSettings& network);
 
 /// The network's settings: the paper's widths, changed by -network_*; `seed` unless -network_seed says otherwise.
 /// Collective.
