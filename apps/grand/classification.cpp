@@ -10,18 +10,11 @@
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
 #include "espalier/model/gradient_check.hpp"
+#include "espalier/train/gradient_check.hpp"
 
 namespace grand {
 
 using namespace espalier;
-
-namespace {
-
-at::Tensor to_tensor(const std::vector<std::int64_t>& values) {
-  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
-}
-
-}  // namespace
 
 Classification::Classification(Model& model, const data::Graph& graph, std::uint64_t seed)
     : model_(model),
@@ -121,15 +114,9 @@ void check_gradient(MPI_Comm comm, Model& model, Classification& objective, core
   std::vector<std::string> failures;
   std::uint64_t seed = 20240401;
   for (const auto& [name, group] : model.groups()) {
-    const at::Tensor start = group->values().clone();
     at::Generator generator = at::detail::createCPUGenerator(seed++);
-    const at::Tensor direction = at::randn(start.sizes(), generator, start.options()) * 0.1;
-    const auto value = [&, group = group](double e) {
-      const torch::NoGradGuard no_grad;
-      group->values().copy_(start + e * direction);
-      group->mark_changed();
-      return objective.sum({}, {});
-    };
+    const at::Tensor direction = at::randn({group->count()}, generator, group->values().options()) * 0.1;
+    const auto value = train::along_parameters(*group, direction, [&] { return objective.sum({}, {}); });
     const model::TaylorTest test = model::taylor_test(value, group->gradient().dot(direction).item<double>());
     value(0);
     ESPALIER_CALL(PetscPrintf(comm, "  %-10s %8lld parameters, |gradient| %.3e, Taylor slope %.3f\n", name.c_str(),

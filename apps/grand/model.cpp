@@ -21,10 +21,6 @@ const at::TensorOptions real = at::TensorOptions().dtype(at::kDouble);
 constexpr double batch_norm_momentum = 0.1;
 constexpr double batch_norm_epsilon = 1e-5;
 
-at::Tensor to_tensor(const std::vector<std::int64_t>& values) {
-  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
-}
-
 // U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear layers.
 at::Tensor uniform(at::IntArrayRef shape, std::int64_t fan_in, at::Generator& generator) {
   const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
@@ -51,6 +47,10 @@ at::Tensor edge_pairs(const data::Graph& graph) {
 }
 
 }  // namespace
+
+at::Tensor to_tensor(const std::vector<std::int64_t>& values) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+}
 
 ScaledAttention::ScaledAttention(std::int64_t nodes, const at::Tensor& pairs,
                                  const nn::GraphAttentionSettings& settings)

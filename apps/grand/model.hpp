@@ -18,6 +18,9 @@
 
 namespace grand {
 
+/// The numbers as a tensor of integers, [count].
+at::Tensor to_tensor(const std::vector<std::int64_t>& values);
+
 /// G_1(x) = alpha A(x) x, alpha = 1 / (1 + exp(-a)) with a trained, 0 at the start.
 class ScaledAttention : public espalier::nn::AutogradNetwork {
  public:

@@ -110,15 +110,9 @@ at::Tensor parameter_direction(const nn::FlatParameters& all, const Terms& terms
   return direction;
 }
 
-// theta <- theta_0 + e d for each value; the caller asks for e = 0 at last.
-Line along_parameters(BatchLoss& loss, const at::Tensor& theta_bar, const Terms& terms) {
-  const at::Tensor start = loss.parameters().values().clone();
+Line along_terms(BatchLoss& loss, const at::Tensor& theta_bar, const Terms& terms) {
   const at::Tensor direction = parameter_direction(loss.parameters(), terms);
-  const auto value = [&loss, start, direction](double e) {
-    loss.parameters().values().copy_(start + e * direction);
-    loss.parameters().mark_changed();
-    return loss.value(loss.u0());
-  };
+  const auto value = train::along_parameters(loss.parameters(), direction, [&loss] { return loss.value(loss.u0()); });
   return {value, theta_bar.dot(direction).item<double>()};
 }
 
@@ -179,7 +173,7 @@ std::vector<std::string> slopes_of_groups(MPI_Comm comm, const CheckedModel& che
     const bool network = term == checked.network;
     const std::string metric = network ? "" : "_" + name.substr(0, name.find(' '));
     if (!taylor_slope(comm, "the parameters of the " + name, "grad_check_slope" + metric,
-                      along_parameters(loss, theta_bar, {group}), report, network ? 1e-1 : stiff_first_step))
+                      along_terms(loss, theta_bar, {group}), report, network ? 1e-1 : stiff_first_step))
       failures.push_back("Taylor slope in the parameters of the " + name);
   }
   return failures;
@@ -193,7 +187,7 @@ bool is_smooth(nn::Activation activation) {
 std::vector<std::string> check_products(MPI_Comm comm, const CheckedModel& model, BatchLoss& loss,
                                         const at::Tensor& theta_bar, core::RunReport& report) {
   std::vector<std::string> failures = dot_products(comm, model, loss.first_time(), loss.u0(), report);
-  const Line line = along_parameters(loss, theta_bar, model.terms);
+  const Line line = along_terms(loss, theta_bar, model.terms);
   const double error = difference_error(line);
   line.value(0);
   ESPALIER_CALL(PetscPrintf(comm, "  central difference in the parameters: relative error %.1e\n", error));
@@ -217,6 +211,17 @@ void append(std::vector<std::string>& all, const std::vector<std::string>& more)
 }
 
 }  // namespace
+
+std::function<double(double)> along_parameters(nn::FlatParameters& parameters, const at::Tensor& direction,
+                                               std::function<double()> loss) {
+  // theta = theta_0 + e d.
+  return [&parameters, start = parameters.values().clone(), direction, loss = std::move(loss)](double e) {
+    const torch::NoGradGuard no_grad;
+    parameters.values().copy_(start + e * direction);
+    parameters.mark_changed();
+    return loss();
+  };
+}
 
 void check_gradient(MPI_Comm comm, const CheckedExperiment& experiment, const WindowDataset& windows,
                     core::RunReport& report) {

@@ -56,4 +56,9 @@ void check_gradient(MPI_Comm comm, const ModelFactory& make_model, const nn::Mlp
                     const ts::IntegratorSettings& integrator, double interval, const WindowDataset& windows,
                     core::RunReport& report);
 
+/// e -> loss() at theta + e `direction`, for differences and Taylor tests: parameters stay changed until the function
+/// is asked for e = 0. `parameters` must outlive it. Collective if `loss` is.
+std::function<double(double)> along_parameters(nn::FlatParameters& parameters, const at::Tensor& direction,
+                                               std::function<double()> loss);
+
 }  // namespace espalier::train
