@@ -35,30 +35,29 @@ at::Tensor entries_of(Mat matrix) {
 /// products with the derivative in theta are asked for, and a Krylov solve of the adjoint multiplies in between.
 class TrainableLinearTerm::Product : public Linearization {
  public:
-  explicit Product(TrainableLinearTerm& term) : term_(&term), u_(empty_buffer()), w_(empty_buffer()) {}
+  Product(TrainableLinearTerm& term, Vec u)
+      : term_(&term), shape_({term.samples_of(u), term.dof()}), u_(term.copies_.copy(u)) {}
 
-  void set_state(Vec u) { keep(u, u_); }
   void jvp(Vec v, Vec y) override { term_->multiply(v, y, false); }
   void vjp(Vec w, Vec u_bar) override {
     term_->multiply(w, u_bar, true);
-    keep(w, w_);
+    w_.reset();  // its memory takes the new copy
+    w_ = term_->copies_.copy(w);
   }
   void accumulate(double alpha) override {
-    ESPALIER_ASSERT(u_.sizes() == w_.sizes(), "accumulate() needs a product with a cotangent of the state's shape");
-    if (u_.numel() > 0) term_->accumulate(alpha, u_, w_);
+    ESPALIER_ASSERT(w_ != nullptr && term_->samples_of(w_->get()) == shape_.front(),
+                    "accumulate() needs a product with a cotangent of the state's shape");
+    if (shape_.front() == 0) return;
+    const petsc::TensorView u(u_->get(), shape_, petsc::Access::read);
+    const petsc::TensorView w(w_->get(), shape_, petsc::Access::read);
+    term_->accumulate(alpha, u.tensor(), w.tensor());
   }
 
  private:
-  // Buffers grow once.
-  void keep(Vec from, at::Tensor& to) {
-    to.resize_({term_->samples_of(from), term_->dof()});
-    const petsc::TensorView view(from, to.sizes(), petsc::Access::read);
-    to.copy_(view.tensor());
-  }
-
   TrainableLinearTerm* term_;
-  at::Tensor u_;
-  at::Tensor w_;
+  std::vector<std::int64_t> shape_;
+  std::shared_ptr<petsc::VecHandle> u_;
+  std::shared_ptr<petsc::VecHandle> w_;  // empty before the first product
 };
 
 TrainableLinearTerm::TrainableLinearTerm(Mat initial, const at::Tensor& theta, LinearSolver solver)
@@ -67,11 +66,7 @@ TrainableLinearTerm::TrainableLinearTerm(Mat initial, const at::Tensor& theta, L
 TrainableLinearTerm::~TrainableLinearTerm() = default;
 
 std::shared_ptr<Linearization> TrainableLinearTerm::linearize(double /*t*/, Vec u) {
-  auto free =
-      std::find_if(products_.begin(), products_.end(), [](const auto& known) { return known.use_count() == 1; });
-  if (free == products_.end()) free = products_.insert(free, std::make_shared<Product>(*this));
-  (*free)->set_state(u);
-  return *free;
+  return std::make_shared<Product>(*this, u);
 }
 
 void TrainableLinearTerm::refresh() {

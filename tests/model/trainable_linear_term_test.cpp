@@ -183,17 +183,6 @@ BOOST_AUTO_TEST_CASE(parameters_that_move_are_followed) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(released_linearisations_are_handed_out_again) {
-  const Made term = make("dense");
-  const auto u = vector_of(some_numbers(2 * dof, 1));
-  auto first = term->linearize(0, u.get());
-  const auto second = term->linearize(0, u.get());
-  const model::Linearization* address = first.get();
-  BOOST_TEST(address != second.get());
-  first.reset();
-  BOOST_TEST(term->linearize(0, u.get()).get() == address);
-}
-
 BOOST_AUTO_TEST_CASE(bad_input_is_refused) {
   BOOST_CHECK_EXCEPTION(model::StencilLinearTerm(3, stencil, LinearSolver::krylov), UserError, mentions("5", "points"));
   BOOST_CHECK_THROW(model::StencilLinearTerm(8, {1, 2}, LinearSolver::krylov), UserError);

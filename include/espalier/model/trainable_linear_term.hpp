@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "espalier/model/linear_term.hpp"
+#include "espalier/petsc/vec_pool.hpp"
 
 namespace espalier::model {
 
@@ -35,7 +36,7 @@ class TrainableLinearTerm : public LinearTerm {
   // The memory that A was made of. Joining moves the parameters without changing them: A stays true where it is.
   at::Tensor buffer_;
   long version_ = -1;
-  std::vector<std::shared_ptr<Product>> products_;  // handed out again when nobody else holds them
+  petsc::VecPool copies_;  // of states and cotangents
 };
 
 /// Every entry of A is trained: theta_(i + dof j) = A_ij, the entries column by column. A lives in the parameters' own
