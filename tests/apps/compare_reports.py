@@ -1,7 +1,9 @@
-"""Compares the epochs of two run reports: losses, errors and counts, to 1e-10 relative or bit for bit."""
+"""Compares the epochs of two run reports: losses, errors and counts, to 1e-10 relative or bit for bit; with --metrics
+those metrics too."""
 
 import argparse
 import json
+import math
 import sys
 
 CONTRACT = ["status", "app", "versions", "options", "ranks", "threads", "blas", "seed", "method", "epochs", "metrics",
@@ -26,9 +28,11 @@ def main():
     parser.add_argument("a")
     parser.add_argument("b")
     parser.add_argument("--bitwise", action="store_true")
+    parser.add_argument("--metrics", nargs="+", default=[], metavar="NAME")
     arguments = parser.parse_args()
     tolerance = 0.0 if arguments.bitwise else 1e-10
-    a, b = load(arguments.a)["epochs"], load(arguments.b)["epochs"]
+    reports = load(arguments.a), load(arguments.b)
+    a, b = (report["epochs"] for report in reports)
     if len(a) != len(b) or not a:
         sys.exit(f"{len(a)} epochs against {len(b)}")
     for x, y in zip(a, b):
@@ -38,6 +42,10 @@ def main():
         for key in CLOSE:
             if not abs(x[key] - y[key]) <= tolerance * abs(y[key]):
                 sys.exit(f"epoch {x['epoch']}: {key} is {x[key]!r} and {y[key]!r}")
+    for key in arguments.metrics:
+        x, y = (report["metrics"].get(key, math.nan) for report in reports)
+        if not abs(x - y) <= tolerance * abs(y):
+            sys.exit(f"metric {key} is {x!r} and {y!r}")
     print(f"{len(a)} epochs agree")
 
 

@@ -41,7 +41,12 @@ foreach(name IN ITEMS smoke reference demo authors_64_l2 paper_64_l2 paper_64_3 
     COMMAND ks -options_file petsc_options/ks/${name}.opts ${ks_data} -ks_states 801 -network_widths 32,32
             -train_epochs 1 -rollout_time 2 -report ${ks_out}/${name}.json)
 endforeach()
-foreach(name IN ITEMS paper_64_rk4 paper_64_dopri5)
+foreach(name IN ITEMS paper_512_l2 paper_512_3 paper_512_4 paper_512_5)
+  espalier_add_app_test(NAME ks.options.${name} LABELS unit sinode DEPENDS ks.smoke
+    COMMAND ks -options_file petsc_options/ks/${name}.opts ${ks_data} -ks_points 64 -ks_states 801
+            -network_widths 32,32 -train_epochs 1 -rollout_time 2)
+endforeach()
+foreach(name IN ITEMS paper_64_rk4 paper_64_dopri5 paper_64_dopri5_adaptive)
   espalier_add_app_test(NAME ks.options.${name} LABELS unit DEPENDS ks.smoke
     COMMAND ks -options_file petsc_options/ks/${name}.opts ${ks_data} -ks_states 101 -network_widths 32,32
             -train_epochs 1 -train_batch_size 40 -rollout_time 0.4 -rollout_samples 2)

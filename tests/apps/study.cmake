@@ -1,4 +1,18 @@
-# The study runner: what it says when there is nothing to run or to show.
+# The study runner on a study of seconds, and what it says when there is nothing to run or to show.
+set(study_out ${CMAKE_BINARY_DIR}/tests/study_runs)
+set(study ${ESPALIER_PYTHON} tools/study tests/apps/study.json --programs ${CMAKE_BINARY_DIR}/bin --output ${study_out})
+espalier_add_app_test(NAME study.clean LABELS unit sinode COMMAND ${CMAKE_COMMAND} -E rm -rf ${study_out})
+espalier_add_app_test(NAME study.runs LABELS unit sinode DEPENDS study.clean
+  PASS_REGEX "right_l2 .* 16 . 8 .*16 . 8 .* yes" "right_sum .* 24 .* yes" "all counts of evaluations are the paper's"
+  FAIL_REGEX "done before" COMMAND ${study} --only right)
+espalier_add_app_test(NAME study.continues LABELS unit sinode DEPENDS study.runs
+  PASS_REGEX "right_l2: done before" "right_failure: done before" "all counts of evaluations are the paper's"
+  COMMAND ${study} --only right)
+espalier_add_app_test(NAME study.complains LABELS unit sinode WILL_FAIL DEPENDS study.clean
+  PASS_REGEX "wrong_count .* NO " "wrong_count: validation is 0.*, expected below 0"
+             "wrong_failure was expected to fail .cannot be split into.*, but did not" "failed failed: .*cannot be split"
+             "NOT everything is as expected"
+  COMMAND ${study} --only wrong)
 espalier_add_app_test(NAME study.unknown LABELS unit sinode WILL_FAIL
   PASS_REGEX "there is no study nothing; known ones: sinode" COMMAND ${ESPALIER_PYTHON} tools/study nothing)
 espalier_add_app_test(NAME study.no_reports LABELS unit sinode WILL_FAIL PASS_REGEX "holds no reports yet"
