@@ -140,8 +140,8 @@ io::GridSeries solve_reference(const FieldProblem& problem, const data::Progress
   settings.fit_steps = true;
   settings.prefix = "data_";
   at::Tensor state = problem.data.initial_states(points);
-  ts::Integrator integrator(PETSC_COMM_SELF, {state.size(0), state.size(1)}, {nullptr, problem.make_term(grid, fields)},
-                            settings);
+  ts::Integrator integrator(PETSC_COMM_SELF, ts::BatchShape{state.size(0), state.size(1)},
+                            model::SplitSystem{nullptr, problem.make_term(grid, fields)}, settings);
   const auto count = static_cast<std::int64_t>(times.size());
   const at::Tensor states = at::empty({state.size(0), count, state.size(1)}, state.options());
   states.select(1, 0).copy_(state);

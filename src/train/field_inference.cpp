@@ -25,16 +25,16 @@ constexpr double time_tolerance = 1e-9;
 constexpr double infinite = std::numeric_limits<double>::infinity();
 
 /// The network, the fields that it gives at this rank's cells, and the PDE with them.
-struct Model {
+struct FieldModel {
   std::shared_ptr<model::NeuralFields> fields;
   std::shared_ptr<model::Term> term;
   model::SplitSystem system() const { return {nullptr, term}; }
 };
 
-Model make_model(const FieldInference& e, bool single_precision) {
+FieldModel make_model(const FieldInference& e, bool single_precision) {
   nn::ConditionalFieldSettings settings = e.field;
   settings.single_precision = single_precision;
-  Model model;
+  FieldModel model;
   model.fields = std::make_shared<model::NeuralFields>(std::make_shared<nn::ConditionalField>(settings),
                                                        e.grid->centres(), e.motion);
   model.term = e.make_term(e.grid, model.fields);
@@ -87,9 +87,10 @@ class LocalData {
     const auto cells = static_cast<std::int64_t>(e_.data.cells());
     ESPALIER_REQUIRE(cells == e_.grid->global_cells(), "the data have " + std::to_string(cells) + " cells, the grid " +
                                                            std::to_string(e_.grid->global_cells()));
+    const auto rows = static_cast<std::int64_t>(quantity.values.size()) / cells;
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): torch has no read-only tensors; part_of() copies.
     auto* values = const_cast<double*>(quantity.values.data());
-    return e_.grid->part_of(at::from_blob(values, {-1, cells}, at::kDouble));
+    return e_.grid->part_of(at::from_blob(values, {rows, cells}, at::kDouble));
   }
 
   /// States of the observed trajectories at the given places, [training, K, local cells].
@@ -138,7 +139,7 @@ class Evaluation {
         places_(places(e.data, e.settings.evaluation_times, "-evaluation_times")),
         times_(at_places(e.data.times, places_)) {}
 
-  void run(IntegratorObjective& objective, Model& model) {
+  void run(IntegratorObjective& objective, FieldModel& model) {
     const core::StageScope stage("Prediction");
     const at::Tensor states = data_.all(places_).transpose(0, 1).contiguous();
     Prediction prediction{{}, states.slice(0, 1)};
@@ -254,14 +255,14 @@ void check_field_gradient(core::Session& session, const FieldInference& e, const
   checked.times = times;
   checked.single_precision = e.field.single_precision;
   checked.make_model = [&](const ModelVariant& variant) {
-    const Model model = make_model(e, variant.single_precision);
+    const FieldModel model = make_model(e, variant.single_precision);
     return CheckedModel{model.system(), nullptr, {{"fields", model.term}}};
   };
   check_gradient(session.comm(), checked, windows, session.report());
 }
 
 /// What a restart file must agree with.
-std::string fingerprint(const FieldInference& e, const Model& model) {
+std::string fingerprint(const FieldInference& e, const FieldModel& model) {
   std::ostringstream text;
   text << std::setprecision(17) << "network=" << model.fields->field().fingerprint()
        << ";method=" << e.integrator.method << ";step=" << e.integrator.step << ";data=" << e.data.name << " checksum "
@@ -330,7 +331,7 @@ void infer_fields(core::Session& session, const FieldInference& e) {
     return;
   }
   Evaluation evaluation(session, e, data);
-  Model model = make_model(e, e.field.single_precision);
+  FieldModel model = make_model(e, e.field.single_precision);
   IntegratorObjective objective(session.comm(), model.system(), nullptr, e.integrator, times);
   const nn::ConditionalField& field = model.fields->field();
   session.report().metric("parameters", static_cast<double>(objective.parameters().count()));

@@ -49,12 +49,10 @@ struct FieldDataSettings {
 
 /// A PDE on a grid with known fields and several initial states.
 struct FieldProblem {
-  std::string name;              ///< of the data, such as "advection_diffusion"
-  io::Attributes settings;       ///< all that the data depend on, but for what stands in the members below
-  std::vector<grid::Axis> axes;  ///< x, y, z
+  std::string name;         ///< of the data, such as "advection_diffusion"
+  io::Attributes settings;  ///< of the equation and its fields: with `data`, all that the solutions depend on
+  FieldDataSettings data;
   PetscInt stencil_width = 1;
-  std::vector<double> times;  ///< [T] of the stored states, the first one is that of the initial states
-  double step = 1e-3;         ///< of the classical Runge-Kutta method
   std::vector<std::string> field_names;
   bool fields_move = false;
   /// [fields, points] at time t.
