@@ -18,7 +18,7 @@ bool same_layout(Vec a, Vec b) {
 
 }  // namespace
 
-std::shared_ptr<VecHandle> VecPool::copy(Vec u) {
+std::shared_ptr<VecHandle> VecPool::take(Vec u) {
   if (!vectors_.empty() && !same_layout(vectors_.front()->get(), u)) vectors_.clear();
   std::shared_ptr<VecHandle> result;
   for (auto& vec : vectors_)
@@ -28,6 +28,11 @@ std::shared_ptr<VecHandle> VecPool::copy(Vec u) {
     ESPALIER_CALL(VecDuplicate(u, result->out()));
     vectors_.push_back(result);
   }
+  return result;
+}
+
+std::shared_ptr<VecHandle> VecPool::copy(Vec u) {
+  auto result = take(u);
   ESPALIER_CALL(VecCopy(u, result->get()));
   return result;
 }

@@ -1,4 +1,4 @@
-// Copies of vectors without an allocation for each: a copy that nobody holds any more is written over by the next one.
+// Vectors and copies without an allocation for each: one that nobody holds any more is written over by the next.
 #pragma once
 
 #include <petscvec.h>
@@ -10,10 +10,12 @@
 
 namespace espalier::petsc {
 
-/// Not collective but for the first copies, which create their vectors. Vectors of another layout make the pool anew.
+/// Not collective but for the first vectors, which are created. Vectors of another layout make the pool anew.
 class VecPool {
  public:
-  /// A copy of u, the caller's as long as the pointer lives.
+  /// A vector of u's layout, its entries whatever they are; the caller's as long as the pointer lives.
+  std::shared_ptr<VecHandle> take(Vec u);
+  /// A copy of u, likewise.
   std::shared_ptr<VecHandle> copy(Vec u);
 
  private:

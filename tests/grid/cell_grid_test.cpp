@@ -1,0 +1,120 @@
+#include "espalier/grid/cell_grid.hpp"
+
+#include <torch/torch.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include "espalier/core/error.hpp"
+#include "grid/grids.hpp"
+
+using namespace espalier;
+using grid::BoundaryType;
+using grid::CellGrid;
+using testing::bounded_axis;
+using testing::periodic_axis;
+
+namespace utf = boost::unit_test;
+
+namespace {
+
+int world_rank() {
+  int rank = 0;
+  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  return rank;
+}
+
+int world_size() {
+  int size = 1;
+  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  return size;
+}
+
+/// Centres of all cells in natural order, [dimension, global cells].
+at::Tensor all_centres(const testing::Axes& axes) {
+  const auto n = testing::cells_of(axes);
+  at::Tensor centres = at::empty({static_cast<std::int64_t>(axes.size()), n[2], n[1], n[0]}, at::kDouble);
+  for (std::size_t d = 0; d < axes.size(); ++d) {
+    const double h = testing::spacing_of(axes[d]);
+    std::vector<std::int64_t> shape = {1, 1, 1};
+    shape[2 - d] = axes[d].cells;
+    const at::Tensor line = axes[d].lower + h / 2 + h * at::arange(axes[d].cells, at::kDouble);
+    centres.select(0, static_cast<std::int64_t>(d)).copy_(line.view(shape).expand({n[2], n[1], n[0]}));
+  }
+  return centres.flatten(1);
+}
+
+bool refuses(const testing::Axes& axes, PetscInt width = 1) {
+  try {
+    CellGrid(PETSC_COMM_WORLD, axes, width);
+  } catch (const UserError&) {
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(grid_cell_grid, *utf::label("unit") * utf::label("impindiff"))
+
+BOOST_AUTO_TEST_CASE(parts_make_up_the_whole, *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
+  for (const auto& axes : testing::various_axes()) {
+    const CellGrid grid(PETSC_COMM_WORLD, axes, 2);
+    std::int64_t cells = grid.local_cells();
+    MPI_Allreduce(MPI_IN_PLACE, &cells, 1, MPI_INT64_T, MPI_SUM, PETSC_COMM_WORLD);
+    BOOST_TEST(cells == grid.global_cells());
+    BOOST_TEST(static_cast<std::size_t>(cells) == testing::count_of(axes));
+    BOOST_TEST(grid.dimension() == static_cast<int>(axes.size()));
+    const at::Tensor centres = all_centres(axes);
+    const at::Tensor part = grid.part_of(centres);
+    BOOST_TEST((part - grid.centres().t()).abs().max().item<double>() <= 1e-14);
+    // From rank 0 and back; the others need no array.
+    const at::Tensor scattered = grid.scatter_natural(world_rank() == 0 ? centres : at::Tensor());
+    BOOST_TEST(at::equal(scattered, part));
+    const at::Tensor gathered = grid.gather_natural(scattered);
+    BOOST_TEST(gathered.size(0) == centres.size(0));
+    if (world_rank() == 0) {
+      BOOST_TEST(at::equal(gathered, centres));
+    } else {
+      BOOST_TEST(gathered.numel() == 0);
+    }
+  }
+}
+
+// PETSc would try 4 x 1 or 2 x 2 only.
+BOOST_AUTO_TEST_CASE(ranks_find_room_where_there_is_some, *utf::label("np4")) {
+  const CellGrid grid(PETSC_COMM_WORLD, {periodic_axis(3), periodic_axis(64)});
+  BOOST_TEST(grid.extent()[0] == 3);
+  BOOST_TEST(grid.extent()[1] == 16);
+}
+
+BOOST_AUTO_TEST_CASE(axes_that_make_no_sense_are_refused, *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
+  BOOST_TEST(refuses({}));
+  BOOST_TEST(refuses({periodic_axis(8), periodic_axis(8), periodic_axis(8), periodic_axis(8)}));
+  BOOST_TEST(refuses({periodic_axis(2)}));
+  BOOST_TEST(refuses({periodic_axis(8), periodic_axis(4)}, 2));
+  BOOST_TEST(refuses({periodic_axis(8)}, 3));
+  BOOST_TEST(refuses({bounded_axis(8, {BoundaryType::periodic, 0}, {BoundaryType::neumann, 0})}));
+  BOOST_TEST(refuses({bounded_axis(8, {BoundaryType::dirichlet, std::nan("")}, {BoundaryType::neumann, 0})}));
+  BOOST_TEST(refuses({{8, 1.0, 1.0, {}, {}}}));
+  // Four ranks leave some rank fewer than two of seven cells.
+  BOOST_TEST(refuses({periodic_axis(7)}, 2) == (world_size() == 4));
+  BOOST_TEST(!refuses({periodic_axis(8)}, 2));
+}
+
+BOOST_AUTO_TEST_CASE(arrays_of_another_shape_are_refused_everywhere, *utf::label("np1") * utf::label("np2")) {
+  const CellGrid grid(PETSC_COMM_WORLD, {periodic_axis(8)});
+  BOOST_CHECK_THROW(grid.part_of(at::zeros({1, 7}, at::kDouble)), UserError);
+  BOOST_CHECK_THROW(grid.scatter_natural(world_rank() == 0 ? at::zeros({8}, at::kDouble) : at::Tensor()), UserError);
+  // One rank alone is wrong.
+  const std::int64_t cells = grid.local_cells() + (world_rank() == 0 ? 1 : 0);
+  BOOST_CHECK_THROW(grid.gather_natural(at::zeros({1, cells}, at::kDouble)), UserError);
+}
+
+BOOST_AUTO_TEST_CASE(boundaries_have_names) {
+  BOOST_TEST((grid::boundary_type("periodic") == BoundaryType::periodic));
+  BOOST_TEST((grid::boundary_type("dirichlet") == BoundaryType::dirichlet));
+  BOOST_TEST((grid::boundary_type("neumann") == BoundaryType::neumann));
+  BOOST_CHECK_THROW(grid::boundary_type("open"), UserError);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
