@@ -55,6 +55,7 @@ using VecHandle = Handle<Vec, VecDestroy>;
 using MatHandle = Handle<Mat, MatDestroy>;
 using KspHandle = Handle<KSP, KSPDestroy>;
 using PcHandle = Handle<PC, PCDestroy>;
+using SnesHandle = Handle<SNES, SNESDestroy>;
 using TsHandle = Handle<TS, TSDestroy>;
 using ViewerHandle = Handle<PetscViewer, PetscViewerDestroy>;
 

@@ -1,0 +1,148 @@
+#include "espalier/implicit/differentiable_solve.hpp"
+
+#include "krylov.hpp"
+
+namespace espalier::implicit {
+
+namespace {
+
+constexpr double adjoint_tolerance = 1e-12;
+
+/// The residual at another time while the object lives.
+class TimeScope {
+ public:
+  TimeScope(Residual& residual, double time) : residual_(residual), before_(residual.time()) {
+    residual.set_time(time);
+  }
+  ~TimeScope() { residual_.set_time(before_); }
+  TimeScope(const TimeScope&) = delete;
+  TimeScope& operator=(const TimeScope&) = delete;
+
+ private:
+  Residual& residual_;
+  double before_;
+};
+
+/// Adds to a number as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::shared_ptr<double> total) : total_(std::move(total)) {}
+  ~Counted() { *total_ -= mine_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  void add(double bytes) {
+    mine_ += bytes;
+    *total_ += bytes;
+  }
+
+ private:
+  std::shared_ptr<double> total_;
+  double mine_ = 0;
+};
+
+}  // namespace
+
+DifferentiableSolve::DifferentiableSolve(std::shared_ptr<Residual> residual, Vec like, std::string prefix)
+    : residual_(std::move(residual)), prefix_(std::move(prefix)), failures_(std::make_unique<Failures>()) {
+  ESPALIER_ASSERT(residual_ != nullptr, "a solve needs an equation");
+  ESPALIER_CALL(VecDuplicate(like, like_.out()));
+  ESPALIER_CALL(VecDuplicate(like, lambda_.out()));
+  ESPALIER_CALL(VecDuplicate(like, work_.out()));
+}
+
+DifferentiableSolve::~DifferentiableSolve() = default;
+
+MPI_Comm DifferentiableSolve::comm() const { return PetscObjectComm(reinterpret_cast<PetscObject>(like_.get())); }
+
+PetscInt DifferentiableSolve::local_size() const {
+  PetscInt size = 0;
+  ESPALIER_CALL(VecGetLocalSize(like_.get(), &size));
+  return size;
+}
+
+petsc::VecHandle DifferentiableSolve::make_vec() const {
+  petsc::VecHandle vec;
+  ESPALIER_CALL(VecDuplicate(like_.get(), vec.out()));
+  return vec;
+}
+
+void DifferentiableSolve::begin_keeping(Vec y) {
+  kept_ = std::make_shared<KeptSolve>();
+  auto counted = std::make_shared<Counted>(bytes_);
+  counted->add(static_cast<double>(local_size()) * sizeof(PetscScalar));
+  kept_->bytes = std::move(counted);
+  kept_->y = pool_.copy(y);
+  kept_->time = residual_->time();
+  kept_->version = residual_->version();
+}
+
+void DifferentiableSolve::keep(Vec x) {
+  kept_->x.push_back(pool_.copy(x));
+  static_cast<Counted*>(kept_->bytes.get())->add(static_cast<double>(local_size()) * sizeof(PetscScalar));
+}
+
+std::shared_ptr<ResidualLinearization> DifferentiableSolve::guarded_linearize(Vec x, Vec y) {
+  std::shared_ptr<ResidualLinearization> products;
+  failures_->attempt([&] { products = residual_->linearize(x, y); });
+  return std::make_shared<GuardedLinearization>(std::move(products), *failures_);
+}
+
+void DifferentiableSolve::solve(Vec y, Vec x, Record record) {
+  failures_->clear();
+  kept_.reset();
+  if (record == Record::yes) begin_keeping(y);
+  try {
+    forward(y, x, record);
+  } catch (...) {
+    kept_.reset();
+    throw;
+  }
+}
+
+void DifferentiableSolve::adjoint(Vec x_bar, Vec y_bar) {
+  ESPALIER_REQUIRE(kept_ != nullptr, "adjoint() needs a solve with Record::yes before it, once each");
+  const auto kept = take_kept();
+  adjoint(*kept, x_bar, y_bar);
+}
+
+void DifferentiableSolve::adjoint(const KeptSolve& kept, Vec x_bar, Vec y_bar, Finish finish) {
+  ESPALIER_REQUIRE(kept.version == residual_->version(),
+                   "the parameters changed between a solve and its adjoint: run the backward pass first");
+  const TimeScope time(*residual_, kept.time);
+  failures_->clear();
+  unfinished_ = true;
+  backward(kept, x_bar, y_bar);
+  if (finish == Finish::now) finish_adjoint();
+}
+
+void DifferentiableSolve::finish_adjoint() {
+  if (!std::exchange(unfinished_, false)) return;
+  residual_->finish_adjoint();
+}
+
+// F_x^T lambda = x_bar;  theta_bar += -F_theta^T lambda;  y_bar = -F_y^T lambda.
+void DifferentiableSolve::backward(const KeptSolve& kept, Vec x_bar, Vec y_bar) {
+  const auto products = guarded_linearize(kept.x.back()->get(), kept.y->get());
+  Krylov& solver = adjoint_solver();
+  solver.set_operator(products, *failures_, residual_->has_constant_operator(), kept.version, kept.time);
+  solver.solve(x_bar, lambda_.get(), true, *failures_);
+  // The last product was taken with a vector of the Krylov method, not with lambda.
+  products->vjp(lambda_.get(), work_.get());
+  products->accumulate(-1.0);
+  products->vjp_data(lambda_.get(), y_bar);
+  ESPALIER_CALL(VecScale(y_bar, -1.0));
+  failures_->agree(comm());
+}
+
+Krylov& DifferentiableSolve::adjoint_solver() {
+  if (!adjoint_)
+    adjoint_ = std::make_unique<Krylov>(like_.get(), prefix_ + "adjoint_", adjoint_tolerance,
+                                        adjoint_preconditioner().c_str());
+  return *adjoint_;
+}
+
+KSP DifferentiableSolve::adjoint_ksp() { return adjoint_solver().ksp(); }
+
+long DifferentiableSolve::ksp_iterations_adjoint() const { return adjoint_ ? adjoint_->iterations() : 0; }
+
+}  // namespace espalier::implicit
