@@ -93,6 +93,7 @@ struct FiniteVolumeTerm::Discretisation {
 struct FiniteVolumeTerm::Coefficients {
   double t = 0;
   long version = 0;
+  long reading = 0;                 // tells these values from earlier ones
   std::vector<double> arrays;       // the fields' in their order, then the constants': [.., ghosted cells]
   std::vector<const double*> of;    // v_x, v_y, ..., D among them
   std::vector<double> active;       // for each cell: 0 where the floor replaces D, else 1; empty without a floor
@@ -129,6 +130,7 @@ class FiniteVolumeTerm::Product : public Linearization {
   std::int64_t matrices() const override;
   petsc::MatHandle create_matrix() const override;
   void add_to_matrix(std::int64_t k, double scale, Mat matrix) const override;
+  long matrices_version() const override;
 
  private:
   class Derivatives;

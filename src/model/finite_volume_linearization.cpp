@@ -189,6 +189,10 @@ std::int64_t FiniteVolumeTerm::Product::matrices() const {
   return term_->discretisation_->scheme.linear ? 1 : batch_->samples();
 }
 
+long FiniteVolumeTerm::Product::matrices_version() const {
+  return term_->discretisation_->scheme.linear ? coefficients_->reading : -1;
+}
+
 petsc::MatHandle FiniteVolumeTerm::Product::create_matrix() const {
   petsc::MatHandle matrix;
   ESPALIER_CALL(DMCreateMatrix(term_->grid_->dm(), matrix.out()));

@@ -104,6 +104,8 @@ std::vector<nn::FlatParameters*> FiniteVolumeTerm::parameters() {
   return fields_ ? fields_->parameters() : std::vector<nn::FlatParameters*>();
 }
 
+bool FiniteVolumeTerm::affine() const { return discretisation_->scheme.linear; }
+
 void FiniteVolumeTerm::finish_adjoint() {
   if (fields_) fields_->finish();
 }
@@ -117,6 +119,7 @@ std::shared_ptr<FiniteVolumeTerm::Coefficients> FiniteVolumeTerm::coefficients(d
   auto fresh = new_coefficients();
   fresh->t = t;
   fresh->version = version;
+  fresh->reading = ++readings_;
   fresh->derivatives.clear();
   if (fields_) read_fields(*fresh);
   recent_.push_back(fresh);

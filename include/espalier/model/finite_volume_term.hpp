@@ -65,6 +65,8 @@ class FiniteVolumeTerm : public Term {
   std::shared_ptr<Linearization> linearize(double t, Vec u) override;
   /// Those of the fields; the gradient is that of the rank's cells: sum over ranks.
   std::vector<nn::FlatParameters*> parameters() override;
+  bool affine() const override;
+  bool forms_matrices() const override { return true; }
   void finish_adjoint() override;
 
   const grid::CellGrid& grid() const { return *grid_; }
@@ -92,6 +94,7 @@ class FiniteVolumeTerm : public Term {
   int diffusivity_field_ = -1;  // its place in the fields
   std::unique_ptr<Discretisation> discretisation_;
   std::deque<std::shared_ptr<Coefficients>> recent_;
+  long readings_ = 0;  // of coefficients
   std::map<std::int64_t, std::shared_ptr<Batch>> batches_;  // by number of samples
 };
 
