@@ -10,15 +10,18 @@ espalier_add_app_test(NAME grand.smoke LABELS unit sinode PASS_REGEX "test accur
 # first epoch is the best one.
 set(grand_resume ${grand_smoke} -grand_batch_norm true -grand_dropout 0.5 -train_lr 0.3)
 espalier_add_app_test(NAME grand.resume.whole LABELS unit sinode PASS_REGEX "at the best validation .*epoch 1"
-  COMMAND grand ${grand_resume} -train_epochs 6 -report ${grand_out}/whole.json)
+  COMMAND grand ${grand_resume} -train_epochs 6 -output ${grand_out}/whole -report ${grand_out}/whole.json)
 espalier_add_app_test(NAME grand.resume.start LABELS unit sinode
   COMMAND grand ${grand_resume} -train_epochs 3 -output ${grand_out}/resume)
 espalier_add_app_test(NAME grand.resume.continue LABELS unit sinode DEPENDS grand.resume.start
   COMMAND grand ${grand_resume} -train_epochs 6 -train_resume ${grand_out}/resume/restart.h5
-          -report ${grand_out}/resumed.json)
+          -output ${grand_out}/resumed -report ${grand_out}/resumed.json)
 espalier_add_app_test(NAME grand.resume.agrees LABELS unit sinode DEPENDS grand.resume.continue grand.resume.whole
   COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py --bitwise ${grand_out}/whole.json ${grand_out}/resumed.json
           --metrics test_accuracy validation_accuracy train_accuracy)
+espalier_add_app_test(NAME grand.resume.state_agrees LABELS unit sinode DEPENDS grand.resume.agrees
+  COMMAND ${ESPALIER_PYTHON} tests/apps/compare_restarts.py ${grand_out}/whole/restart.h5
+          ${grand_out}/resumed/restart.h5 grand_batch_norm_mean grand_batch_norm_variance)
 
 # Each options file runs as it is but for its size; steps and stages, and so the evaluations, are its own.
 set(grand_counts_l2 "76 38" "16 8" "16 8")
