@@ -12,6 +12,9 @@
 #include <exception>
 #include <string>
 #include <vector>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/log.hpp"
@@ -65,9 +68,20 @@ void check_blas(MPI_Comm comm) {
   if (!blas.advice.empty()) (void)PetscPrintf(comm, "note: %s\n", blas.advice.c_str());
 }
 
+// glibc before 2.38 finds no use for most of what aligned allocations leave behind, and torch aligns all of its
+// allocations: a heap of large tensors that come and go grows without end. Blocks from this size on get pages of their
+// own, always: by default glibc raises the limit to 32 MB by and by.
+void keep_large_blocks_out_of_the_heap() {
+#ifdef __GLIBC__
+  constexpr int bytes = 4 << 20;
+  (void)mallopt(M_MMAP_THRESHOLD, bytes);
+#endif
+}
+
 }  // namespace
 
 Session::Session(int& argc, char**& argv, const Program& program) {
+  keep_large_blocks_out_of_the_heap();
   int initialized = 0;
   MPI_Initialized(&initialized);
   if (!initialized) {
