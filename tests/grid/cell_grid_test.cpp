@@ -80,8 +80,11 @@ BOOST_AUTO_TEST_CASE(parts_make_up_the_whole, *utf::label("np1") * utf::label("n
   }
 }
 
-// PETSc would try 4 x 1 or 2 x 2 only.
-BOOST_AUTO_TEST_CASE(ranks_find_room_where_there_is_some, *utf::label("np4")) {
+BOOST_AUTO_TEST_CASE(the_shorter_surfaces_are_cut, *utf::label("np4")) {
+  const CellGrid square(PETSC_COMM_WORLD, {periodic_axis(16), periodic_axis(16)});
+  BOOST_TEST(square.extent()[0] == 8);
+  BOOST_TEST(square.extent()[1] == 8);
+  // Two ranks side by side find no room.
   const CellGrid grid(PETSC_COMM_WORLD, {periodic_axis(3), periodic_axis(64)});
   BOOST_TEST(grid.extent()[0] == 3);
   BOOST_TEST(grid.extent()[1] == 16);

@@ -1,6 +1,7 @@
 #include "espalier/model/finite_volume_term.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <set>
 
 #include "model/finite_volume_reference.hpp"
 
@@ -112,12 +113,19 @@ double largest(const Numbers& numbers) {
   return value;
 }
 
-/// Entry i of the gradient of <w, f> by u (or by the coefficients) for every i in natural order: one complex step each.
+/// The gradient of <w, f> by u (or by the coefficients) in natural order, one complex step for each entry; zero for
+/// cells of other ranks.
 Numbers reference_gradient(const Problem& problem, bool by_coefficients) {
   const std::size_t count = by_coefficients ? problem.coefficients.size() : problem.u.size();
   Numbers gradient;
+  const auto* natural = problem.grid->natural_indices().data_ptr<std::int64_t>();
   Numbers direction(count, 0);
+  const std::set<std::int64_t> owned(natural, natural + problem.grid->local_cells());
   for (std::size_t i = 0; i < count; ++i) {
+    if (owned.count(static_cast<std::int64_t>(i % problem.cells)) == 0) {
+      gradient.push_back(0);
+      continue;
+    }
     direction[i] = 1;
     double sum = 0;
     for (std::size_t s = 0; s < Problem::samples; ++s) {
