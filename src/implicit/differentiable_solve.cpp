@@ -81,10 +81,8 @@ void DifferentiableSolve::keep(Vec x) {
   static_cast<Counted*>(kept_->bytes.get())->add(static_cast<double>(local_size()) * sizeof(PetscScalar));
 }
 
-std::shared_ptr<ResidualLinearization> DifferentiableSolve::guarded_linearize(Vec x, Vec y) {
-  std::shared_ptr<ResidualLinearization> products;
-  failures_->attempt([&] { products = residual_->linearize(x, y); });
-  return std::make_shared<GuardedLinearization>(std::move(products), *failures_);
+std::shared_ptr<GuardedLinearization> DifferentiableSolve::guarded_linearize(Vec x, Vec y) {
+  return failures_->guarded(comm(), [&] { return residual_->linearize(x, y); });
 }
 
 void DifferentiableSolve::solve(Vec y, Vec x, Record record) {

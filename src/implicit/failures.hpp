@@ -14,6 +14,8 @@
 
 namespace espalier::implicit {
 
+class GuardedLinearization;
+
 /// A rank that left a solver alone would leave the others waiting in it. It notes its failure and goes on with values
 /// that are not finite, at which the solver stops on all ranks; after it the ranks agree.
 class Failures {
@@ -38,6 +40,16 @@ class Failures {
     if (!attempt(std::forward<Body>(body))) ESPALIER_CALL(VecSet(result, std::numeric_limits<double>::quiet_NaN()));
   }
 
+  /// The linearisation that `make` returns, empty on all ranks if one of them fails: terms that talk to each other
+  /// would wait for its products. Collective.
+  template <class Make>
+  std::shared_ptr<GuardedLinearization> guarded(MPI_Comm comm, Make&& make) {
+    std::shared_ptr<ResidualLinearization> products;
+    const bool made = attempt([&] { products = std::forward<Make>(make)(); });
+    if (core::any_rank(comm, !made)) products.reset();
+    return std::make_shared<GuardedLinearization>(std::move(products), *this);
+  }
+
   /// Throws on all ranks if one of them failed. Collective.
   void agree(MPI_Comm comm) const {
     core::agree(comm, [&] {
@@ -49,35 +61,39 @@ class Failures {
   std::exception_ptr first_;
 };
 
-/// A linearisation whose products may fail on one rank, as may have its making: then it is empty.
+/// A linearisation whose products may fail on one rank. Those of an empty one are not finite.
 class GuardedLinearization : public ResidualLinearization {
  public:
   GuardedLinearization(std::shared_ptr<ResidualLinearization> products, Failures& failures)
       : products_(std::move(products)), failures_(&failures) {}
 
+  bool empty() const { return products_ == nullptr; }
   void jvp(Vec v, Vec f_tan) override {
-    failures_->attempt(f_tan, [&] { products().jvp(v, f_tan); });
+    write(f_tan, [&] { products_->jvp(v, f_tan); });
   }
   void vjp(Vec w, Vec x_bar) override {
-    failures_->attempt(x_bar, [&] { products().vjp(w, x_bar); });
+    write(x_bar, [&] { products_->vjp(w, x_bar); });
   }
   void accumulate(double alpha) override {
-    failures_->attempt([&] { products().accumulate(alpha); });
+    if (!empty()) failures_->attempt([&] { products_->accumulate(alpha); });
   }
   void vjp_data(Vec w, Vec y_bar) override {
-    failures_->attempt(y_bar, [&] { products().vjp_data(w, y_bar); });
+    write(y_bar, [&] { products_->vjp_data(w, y_bar); });
   }
-  std::int64_t matrices() const override { return products_ ? products_->matrices() : 0; }
+  std::int64_t matrices() const override { return empty() ? 0 : products_->matrices(); }
   petsc::MatHandle create_matrix() const override { return products_->create_matrix(); }
   void add_to_matrix(std::int64_t k, double scale, Mat matrix) const override {
     products_->add_to_matrix(k, scale, matrix);
   }
 
  private:
-  // The failure that left it empty has been noted; PETSc may still ask.
-  ResidualLinearization& products() const {
-    ESPALIER_ASSERT(products_ != nullptr, "a linearisation that could not be made");
-    return *products_;
+  template <class Body>
+  void write(Vec result, Body&& body) {
+    if (empty()) {
+      ESPALIER_CALL(VecSet(result, std::numeric_limits<double>::quiet_NaN()));
+    } else {
+      failures_->attempt(result, std::forward<Body>(body));
+    }
   }
 
   std::shared_ptr<ResidualLinearization> products_;

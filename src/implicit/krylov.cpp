@@ -43,8 +43,8 @@ std::vector<double> history_for(PetscInt iterations) {
                              2);
 }
 
-void Operator::set(std::shared_ptr<ResidualLinearization> linearization, bool with_matrix, bool refill) {
-  if (with_matrix) {
+void Operator::set(std::shared_ptr<GuardedLinearization> linearization, bool with_matrix, bool refill) {
+  if (with_matrix && !linearization->empty()) {
     if (!matrix_) {
       matrix_ = std::make_unique<BatchMatrix>(state_, *linearization);
       refill = true;
@@ -70,7 +70,7 @@ Krylov::Krylov(Vec state, const std::string& prefix, double tolerance, PCType pr
   ESPALIER_CALL(KSPSetResidualHistory(ksp(), history_.data(), static_cast<PetscCount>(history_.size()), PETSC_TRUE));
 }
 
-void Krylov::set_operator(std::shared_ptr<ResidualLinearization> linearization, Failures& failures, bool constant,
+void Krylov::set_operator(std::shared_ptr<GuardedLinearization> linearization, Failures& failures, bool constant,
                           long version, double time) {
   const bool with_matrix = needs_matrix(ksp());
   if (with_matrix) failures.agree(comm_);
@@ -85,7 +85,11 @@ void Krylov::set_operator(std::shared_ptr<ResidualLinearization> linearization, 
 void Krylov::solve(Vec b, Vec x, bool transpose, Failures& failures) {
   const core::EventScope event(core::Event::linear_solve);
   try {
-    ESPALIER_CALL(transpose ? KSPSolveTranspose(ksp(), b, x) : KSPSolve(ksp(), b, x));
+    if (transpose) {
+      ESPALIER_CALL(KSPSolveTranspose(ksp(), b, x));
+    } else {
+      ESPALIER_CALL(KSPSolve(ksp(), b, x));
+    }
   } catch (const PetscFailure& failure) {
     failures.agree(comm_);
     fail(transpose, failure.what());

@@ -30,8 +30,8 @@ std::vector<double> history_for(PetscInt iterations);
 class Operator {
  public:
   explicit Operator(Vec state) : state_(state), shell_(state) {}
-  /// Collective where there is a matrix: all ranks must have a linearisation then.
-  void set(std::shared_ptr<ResidualLinearization> linearization, bool with_matrix, bool refill);
+  /// Collective. An empty linearisation leaves the matrix as it is.
+  void set(std::shared_ptr<GuardedLinearization> linearization, bool with_matrix, bool refill);
   Mat shell() const { return shell_.mat(); }
   /// The shell itself where there is no matrix.
   Mat matrix() const { return matrix_ ? matrix_->mat() : shell_.mat(); }
@@ -48,7 +48,7 @@ class Krylov {
   Krylov(Vec state, const std::string& prefix, double tolerance, PCType preconditioner);
 
   /// `constant`: F_x is what it was when last `version` and `time` were these.
-  void set_operator(std::shared_ptr<ResidualLinearization> linearization, Failures& failures, bool constant,
+  void set_operator(std::shared_ptr<GuardedLinearization> linearization, Failures& failures, bool constant,
                     long version, double time);
   /// Throws NumericalError with reason, course and advice on all ranks. Collective.
   void solve(Vec b, Vec x, bool transpose, Failures& failures);

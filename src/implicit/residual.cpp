@@ -1,6 +1,8 @@
 #include "espalier/implicit/residual.hpp"
 
+#include <exception>
 #include <string>
+#include <utility>
 
 #include "espalier/core/error.hpp"
 #include "espalier/model/linear_operator.hpp"
@@ -61,24 +63,24 @@ class ThetaStep::Products : public ResidualLinearization {
 
   // F_x^T w = w - h theta J(x)^T w.
   void vjp(Vec w, Vec x_bar) override {
+    last_was_at_x_ = true;
+    has_data_ = false;
+    if (theta_ < 1) {
+      ESPALIER_CALL(VecCopy(w, w_.get()));
+      state_ = state_of(w);
+    }
     at_x_->vjp(w, x_bar);
     ESPALIER_CALL(VecAYPX(x_bar, -h_ * theta_, w));
-    last_was_at_x_ = true;
-    if (theta_ == 1) return;
-    ESPALIER_CALL(VecCopy(w, w_.get()));
-    state_ = state_of(w);
-    has_data_ = false;
   }
 
   // F_theta^T w = -h (theta f_theta(x)^T w + (1 - theta) f_theta(y)^T w).
   void accumulate(double alpha) override {
-    if (!last_was_at_x_) at_x_->vjp(w_.get(), data_.get());
+    if (!std::exchange(last_was_at_x_, theta_ == 1)) at_x_->vjp(w_.get(), data_.get());
     at_x_->accumulate(-alpha * h_ * theta_);
     if (theta_ == 1) return;
+    has_data_ = true;
     at_y().vjp(w_.get(), data_.get());
     at_y().accumulate(-alpha * h_ * (1 - theta_));
-    has_data_ = true;
-    last_was_at_x_ = false;
   }
 
   // F_y^T w = -w - h (1 - theta) J(y)^T w.
@@ -91,8 +93,8 @@ class ThetaStep::Products : public ResidualLinearization {
     if (has_data_ && state_of(w) == state_) {
       ESPALIER_CALL(VecCopy(data_.get(), y_bar));
     } else {
-      at_y().vjp(w, y_bar);
       last_was_at_x_ = false;
+      at_y().vjp(w, y_bar);
     }
     ESPALIER_CALL(VecAXPBY(y_bar, -1.0, -h_ * (1 - theta_), w));
   }
@@ -133,17 +135,22 @@ ThetaStep::ThetaStep(std::shared_ptr<model::Term> f, double theta, double h, std
   ESPALIER_REQUIRE(h > 0, "the theta method needs a positive step size");
 }
 
-// f = x - y - h ((1 - theta) f(t, y) + theta f(t + h, x)).
+// f = x - y - h ((1 - theta) f(t, y) + theta f(t + h, x)). A rank on which the first evaluation fails still takes part
+// in the second.
 void ThetaStep::apply(Vec x, Vec y, Vec f) {
-  term_->apply(time() + step_, x, f);
-  ESPALIER_CALL(VecScale(f, -step_ * theta_));
+  std::exception_ptr failure;
+  try {
+    term_->apply(time() + step_, x, f);
+  } catch (...) {
+    failure = std::current_exception();
+  }
   if (theta_ < 1) {
     if (work_.empty()) ESPALIER_CALL(VecDuplicate(f, work_.out()));
     term_->apply(time(), y, work_.get());
-    ESPALIER_CALL(VecAXPY(f, -step_ * (1 - theta_), work_.get()));
   }
-  ESPALIER_CALL(VecAXPY(f, 1.0, x));
-  ESPALIER_CALL(VecAXPY(f, -1.0, y));
+  if (failure) std::rethrow_exception(failure);
+  ESPALIER_CALL(VecAXPBYPCZ(f, 1.0, -1.0, -step_ * theta_, x, y));
+  if (theta_ < 1) ESPALIER_CALL(VecAXPY(f, -step_ * (1 - theta_), work_.get()));
 }
 
 std::shared_ptr<ResidualLinearization> ThetaStep::linearize(Vec x, Vec y) {

@@ -15,6 +15,7 @@ namespace {
 constexpr double tolerance = 1e-12;
 constexpr double tolerance_float = 1e-6;  // below it lies the rounding of a float network
 constexpr double newton_krylov_tolerance = 1e-8;
+constexpr PetscInt most_sweeps = 10000;
 
 bool has_float_parameters(Residual& residual) {
   for (auto* parameters : residual.parameters())
@@ -117,7 +118,8 @@ void RootSolve::create_snes() {
   ESPALIER_CALL(SNESSetJacobian(snes(), operator_->shell(), operator_->shell(), jacobian, this));
   choose_method();
   const double relative = has_float_parameters(*residual_) ? tolerance_float : tolerance;
-  ESPALIER_CALL(SNESSetTolerances(snes(), PETSC_CURRENT, relative, relative, PETSC_CURRENT, PETSC_CURRENT));
+  const PetscInt most = settings_.solver == RootSolver::newton ? PETSC_CURRENT : most_sweeps;
+  ESPALIER_CALL(SNESSetTolerances(snes(), PETSC_CURRENT, relative, relative, most, PETSC_CURRENT));
   KSP ksp = nullptr;
   PC pc = nullptr;
   ESPALIER_CALL(SNESGetKSP(snes(), &ksp));
@@ -175,21 +177,17 @@ void RootSolve::evaluate(Vec x, Vec f) {
   if (!weights_.empty()) ESPALIER_CALL(VecPointwiseMult(f, weights_.get(), f));
 }
 
-std::shared_ptr<ResidualLinearization> RootSolve::linearize(Vec x) {
+std::shared_ptr<GuardedLinearization> RootSolve::linearize(Vec x) {
   if (settings_.solver != RootSolver::picard) return guarded_linearize(x, y_);
-  std::shared_ptr<ResidualLinearization> products;
-  failures().attempt([&] {
-    products = residual_->linearize_picard(x, y_);
+  return failures().guarded(comm(), [&] {
+    auto products = residual_->linearize_picard(x, y_);
     ESPALIER_REQUIRE(products != nullptr, "this equation has no form with frozen coefficients: choose -" + prefix() +
                                               "solver newton, or give it the term for Picard's iterations");
+    return products;
   });
-  return std::make_shared<GuardedLinearization>(std::move(products), failures());
 }
 
-void RootSolve::set_jacobian(Vec x) {
-  if (has_matrix_) failures().agree(comm());
-  operator_->set(linearize(x), has_matrix_, true);
-}
+void RootSolve::set_jacobian(Vec x) { operator_->set(linearize(x), has_matrix_, true); }
 
 // The matrix can be made when there is a point to linearise at; options may name a preconditioner until then.
 void RootSolve::attach_matrix(Vec x) {
@@ -310,10 +308,13 @@ void RootSolve::fail(const std::string& message) const {
     ESPALIER_CALL(KSPGetConvergedReasonString(ksp, &name));
     linear = " (its linear solve, " + dash + "ksp_*: " + name + ")";
   }
+  const std::string advice = reason == SNES_DIVERGED_FNORM_NAN
+                                 ? "look for values that are not finite in the data, the state and the parameters"
+                                 : "try a smaller " + dash + "damping or step, another " + dash +
+                                       "solver or a better first guess; " + dash + "snes_monitor and " + dash +
+                                       "ksp_monitor show each iteration";
   throw NumericalError("the nonlinear solve (" + dash + "snes_*) failed: " + message + linear + "; " +
-                           course_of(history_, recorded_) + "; try a smaller " + dash + "damping or step, another " +
-                           dash + "solver or a better first guess; " + dash + "snes_monitor and " + dash +
-                           "ksp_monitor show each iteration",
+                           course_of(history_, recorded_) + "; " + advice,
                        __FILE__, __LINE__);
 }
 

@@ -25,7 +25,7 @@ struct Case {
 };
 
 const std::vector<Case> solvers = {{"newton", RootSolver::newton},
-                                   {"picard", RootSolver::picard},
+                                   {"picard", RootSolver::picard, Differentiation::implicit, 0.6},
                                    {"fixed point", RootSolver::fixed_point, Differentiation::implicit, 0.8},
                                    {"anderson", RootSolver::anderson, Differentiation::implicit, 0.7},
                                    {"unrolled", RootSolver::fixed_point, Differentiation::unrolled, 0.6}};
@@ -125,7 +125,8 @@ BOOST_AUTO_TEST_CASE(every_solver_equals_the_dense_solve_and_its_derivative,
   for (const double theta : {1.0, 0.5, 0.0})
     for (const auto& c : solvers) {
       // The steady state is no attractor of x <- x - F.
-      if (theta == 0 && c.solver == RootSolver::fixed_point && c.differentiation == Differentiation::implicit) continue;
+      const bool sweeps = c.solver == RootSolver::fixed_point || c.solver == RootSolver::anderson;
+      if (theta == 0 && sweeps) continue;
       Problem problem(theta);
       RootSolve solver(problem.residual, problem.like.get(), settings_of(c));
       const Result ours = run(problem, solver, y, x_bar);
@@ -159,10 +160,10 @@ BOOST_AUTO_TEST_CASE(remainders_fall_quadratically, *utf::label("np1") * utf::la
       solver.solve(y_vec.get(), x.get(), implicit::Record::no);
       return problem.layout.gather(x.get()).cwiseProduct(x_bar).sum();
     };
-    const auto in_y =
-        model::taylor_test([&](double e) { return value(y + e * y_tan, start); }, ours.y_bar.cwiseProduct(y_tan).sum());
-    const auto in_theta =
-        model::taylor_test([&](double e) { return value(y, start + e * theta_tan); }, ours.theta_bar.dot(theta_tan));
+    const auto in_y = model::taylor_test([&](double e) { return value(y + e * y_tan, start); },
+                                         ours.y_bar.cwiseProduct(y_tan).sum(), 1e-1, 4);
+    const auto in_theta = model::taylor_test([&](double e) { return value(y, start + e * theta_tan); },
+                                             ours.theta_bar.dot(theta_tan), 1e-1, 4);
     BOOST_TEST_CONTEXT(c.name) {
       BOOST_TEST(std::abs(in_y.slope() - 2) <= 0.1);
       BOOST_TEST(std::abs(in_theta.slope() - 2) <= 0.1);
@@ -293,7 +294,7 @@ BOOST_AUTO_TEST_CASE(a_solve_that_does_not_converge_says_why, *utf::label("np1")
     for (const auto& part : parts) BOOST_TEST(text.find(part) != std::string::npos, "no " << part << " in: " << text);
   };
   holds(failure("-q_snes_max_it 6", 0.5, 2, y),
-        {"-q_snes", "DIVERGED_MAX_IT after 6", "residual norms 1.", ", ..., ", "-q_solver"});
+        {"-q_snes", "DIVERGED_MAX_IT after 6", "residual norms 2.", ", ..., ", "-q_solver"});
   holds(failure("", 0, 2, y), {"DIVERGED_DTOL", "residual norms"});
   holds(failure("-q_ksp_max_it 1", 0.5, 0, y), {"DIVERGED_LINEAR_SOLVE", "-q_ksp_*: DIVERGED_ITS", "residual norms"});
   holds(failure("-q_adjoint_ksp_max_it 2", 0.5, 0, y),
@@ -301,7 +302,7 @@ BOOST_AUTO_TEST_CASE(a_solve_that_does_not_converge_says_why, *utf::label("np1")
   holds(failure("", 0, 4, 40 * y), {"not finite in sweep", "residual norms"});
   Matrix broken = y;
   broken(points - 1, 1) = std::nan("");
-  for (const std::size_t which : {0, 1, 2, 3, 4}) holds(failure("", 0.5, which, broken), {"residual norms"});
+  for (const std::size_t which : {0, 1, 2, 3, 4}) holds(failure("", 0.5, which, broken), {"not finite"});
 }
 
 BOOST_AUTO_TEST_CASE(a_term_that_fails_on_one_rank_fails_on_all, *utf::label("np1") * utf::label("np2")) {

@@ -15,6 +15,7 @@
 namespace espalier::implicit {
 
 class Failures;
+class GuardedLinearization;
 class Krylov;
 
 /// Whether a solve is followed by its adjoint.
@@ -89,7 +90,8 @@ class DifferentiableSolve {
   void keep(Vec x);
   void note_beginning_at_y() { kept_->began_at_y = true; }
   MPI_Comm comm() const;
-  std::shared_ptr<ResidualLinearization> guarded_linearize(Vec x, Vec y);
+  /// Empty on all ranks when it failed on one, which is noted. Collective.
+  std::shared_ptr<GuardedLinearization> guarded_linearize(Vec x, Vec y);
   Failures& failures() { return *failures_; }
 
   std::shared_ptr<Residual> residual_;

@@ -35,7 +35,7 @@ class LinearSolve : public DifferentiableSolve {
   petsc::VecHandle right_;    // -F(0, y)
   petsc::VecHandle value_;    // F(x, y)
   petsc::VecHandle product_;  // F_x x
-  std::shared_ptr<ResidualLinearization> products_;
+  std::shared_ptr<GuardedLinearization> products_;
   bool checked_ = false;
 };
 

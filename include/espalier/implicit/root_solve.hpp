@@ -82,7 +82,7 @@ class RootSolve : public DifferentiableSolve {
   void evaluate(Vec x, Vec f);
   void set_jacobian(Vec x);
   void attach_matrix(Vec x);
-  std::shared_ptr<ResidualLinearization> linearize(Vec x);
+  std::shared_ptr<GuardedLinearization> linearize(Vec x);
 
   void forward(Vec y, Vec x, Record record) override;
   void backward(const KeptSolve& kept, Vec x_bar, Vec y_bar) override;
