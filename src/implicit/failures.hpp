@@ -3,6 +3,7 @@
 
 #include <petscvec.h>
 
+#include <algorithm>
 #include <exception>
 #include <limits>
 #include <memory>
@@ -15,6 +16,16 @@
 namespace espalier::implicit {
 
 class GuardedLinearization;
+
+/// Fills this rank's part with NaN. VecSet() would note the norm, which is then no collective on this rank.
+inline void spoil(Vec vec) {
+  PetscInt size = 0;
+  PetscScalar* array = nullptr;
+  ESPALIER_CALL(VecGetLocalSize(vec, &size));
+  ESPALIER_CALL(VecGetArrayWrite(vec, &array));
+  std::fill(array, array + size, std::numeric_limits<double>::quiet_NaN());
+  ESPALIER_CALL(VecRestoreArrayWrite(vec, &array));
+}
 
 /// A rank that left a solver alone would leave the others waiting in it. It notes its failure and goes on with values
 /// that are not finite, at which the solver stops on all ranks; after it the ranks agree.
@@ -37,7 +48,7 @@ class Failures {
   /// `body` writes `result`.
   template <class Body>
   void attempt(Vec result, Body&& body) {
-    if (!attempt(std::forward<Body>(body))) ESPALIER_CALL(VecSet(result, std::numeric_limits<double>::quiet_NaN()));
+    if (!attempt(std::forward<Body>(body))) spoil(result);
   }
 
   /// The linearisation that `make` returns, empty on all ranks if one of them fails: terms that talk to each other
@@ -90,7 +101,7 @@ class GuardedLinearization : public ResidualLinearization {
   template <class Body>
   void write(Vec result, Body&& body) {
     if (empty()) {
-      ESPALIER_CALL(VecSet(result, std::numeric_limits<double>::quiet_NaN()));
+      spoil(result);
     } else {
       failures_->attempt(result, std::forward<Body>(body));
     }
