@@ -26,8 +26,8 @@ enum class Advection {
 enum class FaceScheme {
   central,  ///< of the average of both cells; second order
   upwind,   ///< of the cell the flow comes from (Burgers: Engquist and Osher 1981); first order
-  limited   ///< upwind of states reconstructed with the smooth limiter of van Albada, van Leer and Roberts (1982,
-           ///< MUSCL); second order; needs a grid of stencil width 2
+  limited   ///< upwind of states reconstructed with the smooth limiter of van Albada, van Leer, Roberts (1982); second
+            ///< order; needs a grid of stencil width 2
 };
 
 /// The names for options, in the order of the enumerations.
