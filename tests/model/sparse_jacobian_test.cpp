@@ -25,8 +25,8 @@ constexpr double shift = 40;
 /// Advection and diffusion in the plane, linear (samples share a matrix) or Burgers' (they do not).
 struct Problem {
   explicit Problem(model::Advection advection) {
-    grid = std::make_shared<const grid::CellGrid>(
-        PETSC_COMM_WORLD, std::vector<grid::Axis>{{10, 0, 1, {}, {}}, {8, 0, 1, {}, {}}});
+    grid = std::make_shared<const grid::CellGrid>(PETSC_COMM_WORLD,
+                                                  std::vector<grid::Axis>{{10, 0, 1, {}, {}}, {8, 0, 1, {}, {}}});
     const std::int64_t cells = grid->local_cells();
     fields = std::make_shared<model::GridFields>(std::vector<std::string>{"diffusivity"},
                                                  at::full({1, cells}, 0.02, at::kDouble));

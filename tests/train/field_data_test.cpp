@@ -117,7 +117,8 @@ BOOST_AUTO_TEST_CASE(fields_and_states_stand_in_the_file, *utf::label("np1") * u
 }
 
 BOOST_AUTO_TEST_CASE(options_of_a_run_do_not_touch_the_reference, *utf::label("np1")) {
-  const std::vector<double> before = train::solve_reference(problem(false, 0.0125), no_progress).quantity("state").values;
+  const std::vector<double> before =
+      train::solve_reference(problem(false, 0.0125), no_progress).quantity("state").values;
   const testing::ScopedOptions options("-ts_dt 0.05 -ts_rk_type 1fe");
   BOOST_TEST(train::solve_reference(problem(false, 0.0125), no_progress).quantity("state").values == before);
 }

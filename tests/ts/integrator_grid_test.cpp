@@ -23,12 +23,12 @@ const std::vector<double> times = {0, 0.05, 0.12};
 class Problem {
  public:
   explicit Problem(model::Advection advection = model::Advection::linear) {
-    grid_ = std::make_shared<const grid::CellGrid>(
-        PETSC_COMM_WORLD, std::vector<grid::Axis>{{12, 0, 1, {}, {}}, {8, 0, 1, {}, {}}});
+    grid_ = std::make_shared<const grid::CellGrid>(PETSC_COMM_WORLD,
+                                                   std::vector<grid::Axis>{{12, 0, 1, {}, {}}, {8, 0, 1, {}, {}}});
     at::Tensor coefficients = numbers(3, 3);
     coefficients[2].mul_(0.01).add_(0.03);
-    fields = std::make_shared<model::GridFields>(
-        std::vector<std::string>{"velocity_x", "velocity_y", "diffusivity"}, grid_->part_of(coefficients));
+    fields = std::make_shared<model::GridFields>(std::vector<std::string>{"velocity_x", "velocity_y", "diffusivity"},
+                                                 grid_->part_of(coefficients));
     model::FiniteVolumeSettings settings;
     settings.advection = advection;
     term = std::make_shared<model::FiniteVolumeTerm>(grid_, settings, fields);
