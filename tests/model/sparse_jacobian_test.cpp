@@ -20,7 +20,7 @@ namespace utf = boost::unit_test;
 namespace {
 
 constexpr PetscInt samples = 3;
-constexpr double shift = 40;
+constexpr double shift = 2;
 
 /// Advection and diffusion in the plane, linear (samples share a matrix) or Burgers' (they do not).
 struct Problem {
@@ -29,7 +29,7 @@ struct Problem {
                                                   std::vector<grid::Axis>{{10, 0, 1, {}, {}}, {8, 0, 1, {}, {}}});
     const std::int64_t cells = grid->local_cells();
     fields = std::make_shared<model::GridFields>(std::vector<std::string>{"diffusivity"},
-                                                 at::full({1, cells}, 0.02, at::kDouble));
+                                                 at::full({1, cells}, 0.2, at::kDouble));
     model::FiniteVolumeSettings settings;
     settings.advection = advection;
     settings.velocity = {1, 0.5};

@@ -130,7 +130,6 @@ BOOST_AUTO_TEST_CASE(affine_terms_need_no_newton_iterations, *utf::label("unit")
   const auto iterations = [](const Problem& problem) {
     const auto integrator = problem.integrator("cn");
     (void)problem.value(*integrator);
-    SNES snes = nullptr;
     PetscInt count = 0;
     ESPALIER_CALL(TSGetSNESIterations(integrator->ts(), &count));
     return std::make_pair(count, integrator->steps());
