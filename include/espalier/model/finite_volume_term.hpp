@@ -94,7 +94,7 @@ class FiniteVolumeTerm : public Term {
   int diffusivity_field_ = -1;  // its place in the fields
   std::unique_ptr<Discretisation> discretisation_;
   std::deque<std::shared_ptr<Coefficients>> recent_;
-  long readings_ = 0;  // of coefficients
+  long readings_ = 0;                                       // of coefficients
   std::map<std::int64_t, std::shared_ptr<Batch>> batches_;  // by number of samples
 };
 

@@ -36,8 +36,8 @@ struct IntegratorSettings {
   /// number of observation times takes another TS.
   std::function<void(TS)> configure;
 
-  /// Reads -method, -ts_dt, -ts_fit_steps and -ts_jacobian. Everything else of PETSc's (-ts_adapt_type, -ts_rtol, -snes_*, -ksp_*,
-  /// -adjoint_ksp_*, -ts_trajectory_*) is read when the Integrator is made. Collective on `comm`.
+  /// Reads -method, -ts_dt, -ts_fit_steps and -ts_jacobian. Everything else of PETSc's (-ts_adapt_type, -ts_rtol,
+  /// -snes_*, -ksp_*, -adjoint_ksp_*, -ts_trajectory_*) is read when the Integrator is made. Collective on `comm`.
   void read(MPI_Comm comm);
 };
 
