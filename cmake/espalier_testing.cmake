@@ -35,6 +35,8 @@ execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE launcher
 if(launcher_version MATCHES "Open ?MPI|OpenRTE")
   # Several tests at once: bound ranks would all end up on the first core.
   set(espalier_launch_flags --oversubscribe --bind-to none)
+  # Tests have more ranks than there are cores: those that wait make room.
+  list(APPEND espalier_test_environment OMPI_MCA_mpi_yield_when_idle=1)
   execute_process(COMMAND id -u OUTPUT_VARIABLE user_id OUTPUT_STRIP_TRAILING_WHITESPACE)
   if(user_id STREQUAL "0")
     list(APPEND espalier_test_environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
