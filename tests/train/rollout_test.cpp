@@ -21,18 +21,35 @@ namespace {
 constexpr std::int64_t dof = 4;
 constexpr double step = 0.25;
 
+struct System {
+  std::shared_ptr<model::NeuralTerm> network;
+  model::SplitSystem split;
+};
+
 // u_t = G(u) + growth u, with a network that is zero.
-train::IntegratorObjective objective(double growth, const std::string& method) {
+System system_of(double growth) {
   nn::MlpSettings settings;
   settings.widths = {dof, 3, dof};
   const auto network = std::make_shared<model::NeuralTerm>(std::make_shared<nn::Mlp>(settings));
   network->network().parameters().values().zero_();
   const auto matrix = grid::periodic_stencil(dof, {0.0, growth, 0.0});
-  const auto linear = std::make_shared<model::LinearTerm>(matrix.get(), model::LinearSolver::lu_dense);
+  return {network, {network, std::make_shared<model::LinearTerm>(matrix.get(), model::LinearSolver::lu_dense)}};
+}
+
+train::IntegratorObjective objective(double growth, const std::string& method) {
+  const System system = system_of(growth);
   ts::IntegratorSettings integrator;
   integrator.method = method;
   integrator.step = step;
-  return {MPI_COMM_WORLD, {network, linear}, network, integrator, step};
+  return {MPI_COMM_WORLD, system.split, system.network, integrator, step};
+}
+
+// The same at given times, without a network that is counted.
+train::IntegratorObjective objective_at(double growth, const std::vector<double>& times) {
+  ts::IntegratorSettings integrator;
+  integrator.method = "rk4";
+  integrator.step = 0.01;
+  return {MPI_COMM_WORLD, system_of(growth).split, nullptr, integrator, times};
 }
 
 // This rank's part of `count` states.
@@ -44,6 +61,24 @@ at::Tensor my_states(std::int64_t count) {
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(train_rollout, *utf::label("unit") * utf::label("sinode") * utf::label("np1") * utf::label("np2"))
+
+BOOST_AUTO_TEST_CASE(windows_may_have_times_of_their_own, *utf::label("impindiff")) {
+  const std::vector<double> times = {0, 0.1, 0.35};
+  auto decay = objective_at(-0.8, times);
+  const at::Tensor u0 = my_states(3);
+  const at::Tensor& predicted = decay.predict(u0, 2);
+  BOOST_REQUIRE(predicted.size(0) == 2);
+  for (const int k : {1, 2})
+    BOOST_TEST(
+        torch::allclose(predicted[k - 1], u0 * std::exp(-0.8 * times[static_cast<std::size_t>(k)]), 1e-8, 1e-10));
+  // A target that is zero: the sum of squares of what is predicted.
+  const at::Tensor targets = torch::zeros({u0.size(0), 2, dof}, torch::kDouble);
+  const double expected = predicted.square().sum().item<double>();
+  BOOST_TEST(std::abs(decay.sum(u0, targets) - expected) <= 1e-12 * (1 + expected));
+  BOOST_TEST(decay.counters().nfe_forward == 0);
+  BOOST_CHECK_THROW(decay.predict(u0, 3), UserError);
+  BOOST_CHECK_THROW(objective_at(-0.8, {0}), UserError);
+}
 
 BOOST_AUTO_TEST_CASE(every_interval_follows_the_one_before) {
   auto decay = objective(-0.8, "cn");

@@ -105,6 +105,24 @@ BOOST_AUTO_TEST_CASE(unusable_states_are_refused, *utf::label("np1")) {
   BOOST_CHECK_THROW(WindowDataset(numbered(3, 2), 1).gather_range(2, 1), espalier::InternalError);
 }
 
+BOOST_AUTO_TEST_CASE(spread_states_go_to_every_rank_whole, *utf::label("np1") * utf::label("impindiff")) {
+  // Two of five entries are this rank's.
+  const at::Tensor states = torch::stack({numbered(4, 2), numbered(4, 2) + 1000});
+  const WindowDataset data = WindowDataset::spread(states, 5, 3);
+  BOOST_TEST(data.is_spread());
+  BOOST_TEST(data.dof() == 5);
+  BOOST_TEST(data.size() == 2);
+  const Range all = data.part_of({0, 2}, 1, 3);
+  BOOST_TEST((all.first == 0 && all.count == 2));
+  const Batch batch = data.gather_range(0, 2);
+  BOOST_TEST((batch.u0.sizes() == at::IntArrayRef{2, 2}));
+  BOOST_TEST((batch.targets.sizes() == at::IntArrayRef{2, 3, 2}));
+  BOOST_TEST(batch.targets[1][2][1].item<double>() == 1301);
+  const WindowDataset dealt(states, 3);
+  BOOST_TEST(dealt.part_of({0, 2}, 1, 2).count == 1);
+  BOOST_TEST(dealt.dof() == 2);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(train_symmetry, *utf::label("unit"))
@@ -132,24 +150,6 @@ BOOST_AUTO_TEST_CASE(states_of_a_sample_move_together, *utf::label("np1")) {
     BOOST_TEST(matches == 1);
   }
   BOOST_TEST(seen.size() > 12U);  // 40 draws of 24
-}
-
-BOOST_AUTO_TEST_CASE(spread_states_go_to_every_rank_whole, *utf::label("np1") * utf::label("impindiff")) {
-  // Two of five entries are this rank's.
-  const at::Tensor states = torch::stack({numbered(4, 2), numbered(4, 2) + 1000});
-  const WindowDataset data = WindowDataset::spread(states, 5, 3);
-  BOOST_TEST(data.is_spread());
-  BOOST_TEST(data.dof() == 5);
-  BOOST_TEST(data.size() == 2);
-  const Range all = data.part_of({0, 2}, 1, 3);
-  BOOST_TEST((all.first == 0 && all.count == 2));
-  const Batch batch = data.gather_range(0, 2);
-  BOOST_TEST((batch.u0.sizes() == at::IntArrayRef{2, 2}));
-  BOOST_TEST((batch.targets.sizes() == at::IntArrayRef{2, 3, 2}));
-  BOOST_TEST(batch.targets[1][2][1].item<double>() == 1301);
-  const WindowDataset dealt(states, 3);
-  BOOST_TEST(dealt.part_of({0, 2}, 1, 2).count == 1);
-  BOOST_TEST(dealt.dof() == 2);
 }
 
 BOOST_AUTO_TEST_CASE(components_move_together, *utf::label("np1")) {
