@@ -16,12 +16,12 @@ namespace {
 
 constexpr std::size_t fewest_moments = 16;
 
-at::Tensor checked_points(const nn::ConditionalField& field, const at::Tensor& points) {
+nn::PointSet checked_points(const nn::ConditionalField& field, const at::Tensor& points) {
   ESPALIER_REQUIRE(points.dim() == 2 && points.size(1) == field.settings().dimension,
                    "neural fields: points must be [n, " + std::to_string(field.settings().dimension) +
                        "]; set the field's dimension to that of the grid");
   const auto type = field.settings().single_precision ? at::kFloat : at::kDouble;
-  return points.detach().to(type, /*non_blocking=*/false, /*copy=*/true).contiguous();
+  return nn::PointSet(points.detach().to(type, /*non_blocking=*/false, /*copy=*/true).contiguous());
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ NeuralFields::NeuralFields(std::shared_ptr<nn::ConditionalField> field, const at
       points_(checked_points(*field_, points)),
       condition_(torch::zeros({field_->settings().condition}, torch::kDouble)),
       motion_(motion) {
-  const auto entries = static_cast<std::size_t>(std::max<std::int64_t>(1, field_->outputs() * points_.size(0)));
+  const auto entries = static_cast<std::size_t>(std::max<std::int64_t>(1, field_->outputs() * points_.all().size(0)));
   most_ = std::max(fewest_moments, keep_bytes / (entries * sizeof(double)));
 }
 
@@ -130,7 +130,7 @@ const at::Tensor& NeuralFields::values(double t) {
 at::Tensor& NeuralFields::cotangent(double t) {
   auto& moment = this->moment(t)->second;
   if (!moment.cotangent.defined())
-    moment.cotangent = torch::zeros({field_->outputs(), points_.size(0)}, torch::kDouble);
+    moment.cotangent = torch::zeros({field_->outputs(), points_.all().size(0)}, torch::kDouble);
   moment.pending = true;
   return moment.cotangent;
 }

@@ -106,7 +106,98 @@ void draw_projectors(const ConditionalFieldSettings& settings, const std::vector
   leaves.push_back(at::cat(bias, 2));
 }
 
+/// W x + b for each of several networks.
+struct AffineMap {
+  at::Tensor weight;  // [networks, outputs, inputs]
+  at::Tensor bias;    // [networks, 1, outputs]
+};
+
+// The layers of base networks from their weights, [networks, weights].
+std::vector<AffineMap> unpack(const at::Tensor& weights, const std::vector<std::int64_t>& widths) {
+  std::vector<AffineMap> maps;
+  std::int64_t first = 0;
+  for (std::size_t l = 0; l + 1 < widths.size(); ++l) {
+    const std::int64_t count = widths[l + 1] * widths[l];
+    maps.push_back({weights.narrow(1, first, count).view({weights.size(0), widths[l + 1], widths[l]}),
+                    weights.narrow(1, first + count, widths[l + 1]).unsqueeze(1)});
+    first += count + widths[l + 1];
+  }
+  return maps;
+}
+
+// factor (W a + b), a: [networks, n, inputs].
+at::Tensor affine(const at::Tensor& a, const AffineMap& map, double factor) {
+  return at::baddbmm(map.bias, a, map.weight.transpose(1, 2), factor, factor);
+}
+
+at::Tensor sine(const at::Tensor& a) { return a.requires_grad() ? a.sin() : a.sin_(); }
+
+/// Sines and cosines of the first layer's two parts: w0 (W_x x + b) along the lines, w0 W_r r across them.
+struct LinePhases {
+  at::Tensor sin_x, cos_x;  // [networks, p, width]
+  at::Tensor sin_r, cos_r;  // [networks, m, width]
+};
+
+LinePhases line_phases(const PointSet& points, const AffineMap& map, double omega) {
+  const auto along = [&](const at::Tensor& coordinates) {
+    return coordinates.expand({map.weight.size(0), coordinates.size(0), coordinates.size(1)});
+  };
+  const std::int64_t others = points.rest().size(1);
+  const auto x = affine(along(points.x()), {map.weight.narrow(2, 0, 1), map.bias}, omega);
+  const auto r = at::bmm(along(points.rest()), map.weight.narrow(2, 1, others).transpose(1, 2)).mul(omega);
+  return {x.sin(), x.cos(), r.sin(), r.cos()};
+}
+
+// y = W_2 sin(w0 (W_1 x + b_1)) + b_2 as [cos_r, sin_r] (w_2 [sin_x, cos_x])^T + b_2: [networks, m, p].
+at::Tensor two_layers_in_lines(const PointSet& points, const AffineMap& first, const AffineMap& second, double omega) {
+  const auto phases = line_phases(points, first, omega);
+  const auto across = at::cat({phases.cos_r, phases.sin_r}, 2);
+  const auto lines = at::cat({phases.sin_x * second.weight, phases.cos_x * second.weight}, 2);
+  return at::baddbmm(second.bias, across, lines.transpose(1, 2));
+}
+
+// sin(w0 (W x + b)), [networks, n, width].
+at::Tensor first_sines(const PointSet& points, const AffineMap& map, double omega) {
+  const std::int64_t networks = map.weight.size(0);
+  if (!points.in_lines()) {
+    const auto& all = points.all();
+    return sine(affine(all.expand({networks, all.size(0), all.size(1)}), map, omega));
+  }
+  const auto phases = line_phases(points, map, omega);
+  const auto product = [](const at::Tensor& r, const at::Tensor& x) { return r.unsqueeze(2) * x.unsqueeze(1); };
+  return (product(phases.cos_r, phases.sin_x) + product(phases.sin_r, phases.cos_x))
+      .view({networks, points.all().size(0), map.weight.size(1)});
+}
+
 }  // namespace
+
+PointSet::PointSet(at::Tensor points) : points_(std::move(points)) {
+  ESPALIER_REQUIRE(points_.dim() == 2 && points_.size(1) > 0, "conditional field: points must be [n, dimension]");
+  const std::int64_t n = points_.size(0);
+  if (n == 0 || points_.size(1) == 1) return;
+  // The first line is as long as the other coordinates stay the same.
+  const auto rest = points_.slice(1, 1);
+  const auto differs = (rest != rest[0]).any(1);
+  const std::int64_t p = differs.any().item<bool>() ? differs.to(at::kByte).argmax().item<std::int64_t>() : n;
+  if (p == 1 || p == n || n % p != 0) return;
+  const auto lines = points_.reshape({n / p, p, points_.size(1)});
+  const auto x = lines[0].slice(1, 0, 1);
+  const auto heads = lines.select(1, 0).slice(1, 1);  // [m, dimension - 1]
+  if (!lines.slice(2, 0, 1).eq(x).all().item<bool>() || !lines.slice(2, 1).eq(heads.unsqueeze(1)).all().item<bool>())
+    return;
+  x_ = x.contiguous();
+  rest_ = heads.contiguous();
+}
+
+PointSet PointSet::to(at::ScalarType type) const {
+  if (points_.scalar_type() == type) return *this;
+  PointSet converted;
+  converted.points_ = points_.to(type);
+  if (!in_lines()) return converted;
+  converted.x_ = x_.to(type);
+  converted.rest_ = rest_.to(type);
+  return converted;
+}
 
 void ConditionalFieldSettings::read(core::OptionReader& o) {
   const auto widths = [&](const char* name, const char* help, const std::vector<std::int64_t>& fallback) {
@@ -159,28 +250,39 @@ at::Tensor ConditionalField::base_weights(const at::Tensor& condition) const {
 }
 
 at::Tensor ConditionalField::evaluate(const at::Tensor& points, const at::Tensor& condition) const {
-  ESPALIER_REQUIRE(points.dim() == 2 && points.size(1) == settings_.dimension,
+  return evaluate(PointSet(points), condition);
+}
+
+at::Tensor ConditionalField::evaluate(const PointSet& points, const at::Tensor& condition) const {
+  ESPALIER_REQUIRE(points.all().size(1) == settings_.dimension,
                    "conditional field: points must be [n, " + std::to_string(settings_.dimension) + "]");
   const auto weights = base_weights(condition);
   const std::int64_t conditions = weights.size(1);
-  const std::int64_t copies = outputs() * conditions;  // of the base network, each with weights of its own
-  const auto flat = weights.reshape({copies, weights.size(2)});
-  at::Tensor a = points.to(flat.scalar_type()).expand({copies, points.size(0), settings_.dimension});
-  std::int64_t first = 0;
-  for (std::size_t l = 0; l + 1 < base_.size(); ++l) {
-    const std::int64_t count = base_[l + 1] * base_[l];
-    const auto weight = flat.narrow(1, first, count).view({copies, base_[l + 1], base_[l]});
-    const auto bias = flat.narrow(1, first + count, base_[l + 1]).unsqueeze(1);
-    first += count + base_[l + 1];
-    // a <- sin(w0 (W a + b)); the last layer is W a + b.
-    const bool last = l + 2 == base_.size();
-    const double factor = last ? 1 : settings_.omega;
-    a = at::baddbmm(bias, a, weight.transpose(1, 2), factor, factor);
-    if (!last) a = a.requires_grad() ? a.sin() : a.sin_();
-  }
-  const auto y = at::addcmul(offset_, scale_, a.view({outputs(), conditions * points.size(0)}));
+  const std::int64_t count = points.all().size(0);
+  const auto flat = weights.reshape({outputs() * conditions, weights.size(2)});
+  const auto base = evaluate_base(points.to(flat.scalar_type()), flat);
+  const auto y = at::addcmul(offset_, scale_, base.view({outputs(), conditions * count}));
   if (condition.dim() == 1) return y.t();
-  return y.view({outputs(), conditions, points.size(0)}).permute({1, 2, 0});
+  return y.view({outputs(), conditions, count}).permute({1, 2, 0});
+}
+
+// All base networks, [networks, n], each with weights of its own, [networks, weights].
+at::Tensor ConditionalField::evaluate_base(const PointSet& points, const at::Tensor& weights) const {
+  const std::int64_t networks = weights.size(0);
+  const auto affine_maps = unpack(weights, base_);
+  const bool one_hidden = affine_maps.size() == 2;
+  if (points.in_lines() && one_hidden) {
+    return two_layers_in_lines(points, affine_maps[0], affine_maps[1], settings_.omega).view({networks, -1});
+  }
+  at::Tensor a = first_sines(points, affine_maps.front(), settings_.omega);
+  // a <- sin(w0 (W a + b)); the last layer is W a + b.
+  for (std::size_t l = 1; l < affine_maps.size(); ++l) {
+    const bool last = l + 1 == affine_maps.size();
+    const double factor = last ? 1 : settings_.omega;
+    a = affine(a, affine_maps[l], factor);
+    if (!last) a = sine(a);
+  }
+  return a.view({networks, -1});
 }
 
 std::string ConditionalField::fingerprint() const {

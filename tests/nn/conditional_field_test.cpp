@@ -1,5 +1,6 @@
 #include "espalier/nn/conditional_field.hpp"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
 
 #include <boost/test/unit_test.hpp>
@@ -102,6 +103,55 @@ BOOST_AUTO_TEST_CASE(values_are_those_of_the_formula) {
   BOOST_TEST(field.evaluate(points.narrow(0, 0, 0), conditions[0]).size(0) == 0);
   // 1/16/16/16/10 and 10 -> 2/128/1.
   BOOST_TEST(ConditionalField({}).parameters().count() == 746 + 11 * 513);
+}
+
+// Points of grids in the plane and in space, for shallow and deep base networks: the plain formula, and its gradient.
+BOOST_AUTO_TEST_CASE(points_in_lines_give_the_same, *utf::label("gradient")) {
+  for (const std::int64_t dimension : {2, 3}) {
+    for (const auto& hidden : {std::vector<std::int64_t>{7}, {7, 6}, {5, 4, 3}}) {
+      auto settings = small_settings();
+      settings.dimension = dimension;
+      settings.hidden = hidden;
+      ConditionalField field(settings);
+      const auto x = random_tensor({4}, 1);
+      auto grid = torch::cartesian_prod({random_tensor({3}, 2), x}).flip(1);  // x runs fastest
+      if (dimension == 3) grid = torch::cartesian_prod({random_tensor({2}, 3), random_tensor({3}, 2), x}).flip(1);
+      const nn::PointSet points(grid);
+      BOOST_TEST(points.in_lines());
+      BOOST_TEST(points.x().size(0) == 4);
+      BOOST_TEST(points.rest().size(0) == grid.size(0) / 4);
+      // Points in another order are in no lines: these stand for the formula.
+      const auto order = torch::randperm(grid.size(0), at::detail::createCPUGenerator(4));
+      BOOST_TEST(!nn::PointSet(grid.index_select(0, order)).in_lines());
+      const auto conditions = random_tensor({2, 2}, 5);
+      const auto w = random_tensor({2, grid.size(0), 3}, 6);
+      const auto y = field.evaluate(points, conditions);
+      const auto plain = field.evaluate(grid.index_select(0, order), conditions);
+      BOOST_TEST(difference(y.index_select(1, order), plain) <= 1e-13);
+      const auto gradient = torch::autograd::grad({y}, field.parameters().tensors(), {w});
+      const auto expected = torch::autograd::grad({plain}, field.parameters().tensors(), {w.index_select(1, order)});
+      for (std::size_t i = 0; i < gradient.size(); ++i) {
+        BOOST_TEST(expected[i].abs().max().item<double>() > 1e-8);
+        BOOST_TEST(difference(gradient[i], expected[i]) <= 1e-12 * (1 + expected[i].abs().max().item<double>()));
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_a_grid_is_in_no_lines) {
+  const auto grid = torch::cartesian_prod({random_tensor({3}, 2), random_tensor({4}, 1)}).flip(1).contiguous();
+  BOOST_TEST(nn::PointSet(grid).in_lines());
+  for (const std::int64_t coordinate : {0, 1}) {
+    auto moved = grid.clone();
+    moved[9][coordinate] += 1e-9;
+    BOOST_TEST(!nn::PointSet(moved).in_lines());
+  }
+  BOOST_TEST(!nn::PointSet(grid.narrow(0, 0, 11)).in_lines());
+  BOOST_TEST(!nn::PointSet(grid.narrow(0, 0, 4)).in_lines());
+  BOOST_TEST(!nn::PointSet(grid.narrow(0, 0, 0)).in_lines());
+  BOOST_TEST(!nn::PointSet(grid.flip(1)).in_lines());
+  BOOST_TEST(!nn::PointSet(random_tensor({6, 1}, 1)).in_lines());
+  BOOST_CHECK_EXCEPTION(nn::PointSet(random_tensor({6}, 1)), UserError, mentions("[n, dimension]"));
 }
 
 // Sitzmann et al. 2020: layers behind sines have weights of variance bound^2 / 3 with bound = sqrt(6 / n) / w0.

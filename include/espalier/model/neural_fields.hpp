@@ -69,7 +69,7 @@ class NeuralFields : public CoefficientFields {
   void accumulate(const at::Tensor& graph, const at::Tensor& cotangent);
 
   std::shared_ptr<nn::ConditionalField> field_;
-  at::Tensor points_;     // in the field's precision
+  nn::PointSet points_;   // in the field's precision
   at::Tensor condition_;  // the time first, where the fields move
   Motion motion_;
   std::size_t most_;     // moments to keep

@@ -31,6 +31,26 @@ struct ConditionalFieldSettings {
   void read(core::OptionReader& o);
 };
 
+/// Points at which fields are evaluated, [n, dimension]. Those of a structured grid stand in lines along its first
+/// axis, which runs fastest: all pairs of the coordinates `x` [p] with the `rest` [m, dimension - 1], n = m p. That is
+/// noticed here, once; the sines of a base network's first layer are then products of those along the axes.
+class PointSet {
+ public:
+  /// Throws UserError unless `points` are [n, dimension] with a dimension of at least 1.
+  explicit PointSet(at::Tensor points);
+  const at::Tensor& all() const { return points_; }
+  bool in_lines() const { return x_.defined(); }
+  const at::Tensor& x() const { return x_; }        ///< [p, 1]
+  const at::Tensor& rest() const { return rest_; }  ///< [m, dimension - 1]
+  PointSet to(at::ScalarType type) const;
+
+ private:
+  PointSet() = default;
+  at::Tensor points_;
+  at::Tensor x_;
+  at::Tensor rest_;
+};
+
 /// Fields y_k(x; c) = offset_k + scale_k B(x; P_k H_k(c) + p_k), each with networks of its own: a hypernetwork H (leaky
 /// ReLU, linear last layer) makes a latent code z from the condition c, a linear projection (P, p) makes all weights of
 /// the base network B from z, and B is a SIREN (Sitzmann, Martel, Bergman, Lindell & Wetzstein 2020):
@@ -51,6 +71,10 @@ class ConditionalField {
   /// [m, condition]: [m, n, outputs]. In torch operations and the parameters' precision; the transpose of a result for
   /// one condition is contiguous. Without a graph where gradients are switched off (torch::NoGradGuard).
   at::Tensor evaluate(const at::Tensor& points, const at::Tensor& condition) const;
+  /// The same for points that are used again and again, best in the parameters' precision. In lines, m + p lines of
+  /// sines take the place of n, and a base network of one hidden layer is one product of matrices:
+  ///   sin(a(x) + b(r)) = sin a cos b + cos a sin b.
+  at::Tensor evaluate(const PointSet& points, const at::Tensor& condition) const;
 
   const std::vector<std::string>& names() const { return settings_.names; }
   std::int64_t outputs() const { return static_cast<std::int64_t>(settings_.names.size()); }
@@ -64,6 +88,8 @@ class ConditionalField {
   std::string fingerprint() const;
 
  private:
+  at::Tensor evaluate_base(const PointSet& points, const at::Tensor& weights) const;
+
   ConditionalFieldSettings settings_;
   std::vector<std::int64_t> base_;  // widths of the base network, with inputs and output
   FlatParameters parameters_;
