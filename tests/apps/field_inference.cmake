@@ -72,7 +72,7 @@ espalier_add_app_test(NAME burgers_viscosity.refuses.negative_viscosity NP 2 LAB
 set(field_small ${field_data} -data_cells 32,16 -data_step 5e-3 -data_training 2 -data_test 1 -training_trajectories 2
   -field_hidden 16 -train_batch_size 2 -train_epochs 2 -train_lr_hold 0)
 foreach(file IN ITEMS advection_diffusion/paper_steady advection_diffusion/reference_steady
-        advection_diffusion/paper_dynamic burgers_viscosity/paper)
+        advection_diffusion/paper_dynamic burgers_viscosity/paper burgers_viscosity/reference)
   get_filename_component(app ${file} DIRECTORY)
   string(REPLACE "/" "." name ${file})
   espalier_add_app_test(NAME options.${name} LABELS unit impindiff PASS_REGEX "relative L1 error of states"
