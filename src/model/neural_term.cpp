@@ -99,12 +99,12 @@ void NeuralTerm::apply(double t, Vec u, Vec y) {
   const core::EventScope event(core::Event::network_forward);
   const TensorView state(u, batch_shape(u, network_->inputs()), Access::read);
   const TensorView value(y, batch_shape(y, network_->outputs(), state.tensor().size(0)), Access::write);
-  ++counters_.forward;
+  ++(repeat_ ? counters_.recomputed : counters_.forward);
   forget_outdated();
   // What was repeated for the last adjoint is not needed in a new forward run.
-  recent_.clear();
+  if (!repeat_) recent_.clear();
   const std::size_t bytes = network_->tape_bytes(state.tensor().size(0));
-  if (!keep_ || kept_bytes_ + bytes > keep_bytes_) {
+  if (!keep_ || repeat_ || kept_bytes_ + bytes > keep_bytes_) {
     network_->forward(t, state.tensor(), value.tensor());
     return;
   }

@@ -106,6 +106,10 @@ void SumTerm::keep_evaluations(bool keep) {
   for (auto& term : terms_) term->keep_evaluations(keep);
 }
 
+void SumTerm::repeat_evaluations(bool repeat) {
+  for (auto& term : terms_) term->repeat_evaluations(repeat);
+}
+
 void SumTerm::finish_adjoint() {
   for (auto& term : terms_) term->finish_adjoint();
 }

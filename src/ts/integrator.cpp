@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "espalier/checkpoint/trajectory.hpp"
 #include "espalier/core/session.hpp"
 #include "espalier/petsc/tensor_view.hpp"
 #include "integrator_implementation.hpp"
@@ -16,37 +17,14 @@ using petsc::TensorView;
 
 // A time counts as reached when it is missed by less than this part of a step, as in PETSc's time spans.
 constexpr double time_tolerance = 1e-6;
+// A rest of less than this part of a step joins the last one: petsc::keep_steps_whole().
+constexpr double rest_tolerance = 1e-9;
 
-/// Puts a KSP into a SNES, and the former one back. In between each system is solved with its own Jacobian, whatever
-/// -snes_lag_jacobian and -snes_lag_preconditioner allow Newton: the adjoint's systems are no iterations of one.
-class KspExchange {
- public:
-  KspExchange(SNES snes, KSP ksp) : snes_(snes) {
-    if (snes == nullptr) return;
-    KSP former = nullptr;
-    ESPALIER_CALL(SNESGetKSP(snes, &former));
-    former_ = petsc::KspHandle::share(former);
-    ESPALIER_CALL(SNESSetKSP(snes, ksp));
-    ESPALIER_CALL(SNESGetLagJacobian(snes, &lag_jacobian_));
-    ESPALIER_CALL(SNESGetLagPreconditioner(snes, &lag_preconditioner_));
-    ESPALIER_CALL(SNESSetLagJacobian(snes, 1));
-    ESPALIER_CALL(SNESSetLagPreconditioner(snes, 1));
-  }
-  ~KspExchange() {
-    if (snes_ == nullptr) return;
-    (void)SNESSetKSP(snes_, former_.get());
-    (void)SNESSetLagJacobian(snes_, lag_jacobian_);
-    (void)SNESSetLagPreconditioner(snes_, lag_preconditioner_);
-  }
-  KspExchange(const KspExchange&) = delete;
-  KspExchange& operator=(const KspExchange&) = delete;
-
- private:
-  SNES snes_;
-  petsc::KspHandle former_;
-  PetscInt lag_jacobian_ = 1;
-  PetscInt lag_preconditioner_ = 1;
-};
+bool has_option(const std::string& prefix, const char* name) {
+  PetscBool found = PETSC_FALSE;
+  ESPALIER_CALL(PetscOptionsHasName(nullptr, prefix.empty() ? nullptr : prefix.c_str(), name, &found));
+  return found == PETSC_TRUE;
+}
 
 }  // namespace
 
@@ -74,11 +52,23 @@ void Integrator::Implementation::set_times(const std::vector<double>& times) {
   }
 }
 
-// The step size on the way to times_[k]: h = D / round(D / step) for an interval D when steps are fitted.
+// The steps of an interval D when they are fitted: round(D / step), of the size D / round(D / step).
+double Integrator::Implementation::fitted_steps(std::size_t k) const {
+  return std::max(1.0, std::round((times_[k] - times_[k - 1]) / settings_.step));
+}
+
+// The step size on the way to times_[k].
 double Integrator::Implementation::step_before(std::size_t k) const {
-  if (!settings_.fit_steps) return settings_.step;
-  const double interval = times_[k] - times_[k - 1];
-  return interval / std::max(1.0, std::round(interval / settings_.step));
+  return settings_.fit_steps ? (times_[k] - times_[k - 1]) / fitted_steps(k) : settings_.step;
+}
+
+long Integrator::Implementation::expected_steps() const {
+  double steps = 0;
+  for (std::size_t k = 1; k < times_.size(); ++k)
+    steps += settings_.fit_steps
+                 ? fitted_steps(k)
+                 : std::max(1.0, std::ceil((times_[k] - times_[k - 1]) / settings_.step - rest_tolerance));
+  return static_cast<long>(steps);
 }
 
 // A recorded run that was not followed by its adjoint leaves its checkpoints behind, TSResetTrajectory() turns the
@@ -87,12 +77,42 @@ double Integrator::Implementation::step_before(std::size_t k) const {
 void Integrator::Implementation::set_trajectory(Record record) {
   ESPALIER_CALL(TSRemoveTrajectory(ts_.get()));
   if (record == Record::no) return;
-  TSTrajectory trajectory = nullptr;
+  const bool bounded =
+      has_option(settings_.prefix, "-checkpoint_units") || has_option(settings_.prefix, "-checkpoint_schedule");
+  checkpoint::register_trajectory();
   ESPALIER_CALL(TSSetSaveTrajectory(ts_.get()));
-  ESPALIER_CALL(TSGetTrajectory(ts_.get(), &trajectory));
-  ESPALIER_CALL(TSTrajectorySetType(trajectory, ts_.get(), TSTRAJECTORYMEMORY));
+  TSTrajectory trajectory = this->trajectory();
+  ESPALIER_CALL(PetscObjectSetOptionsPrefix(reinterpret_cast<PetscObject>(trajectory), settings_.prefix.c_str()));
+  ESPALIER_CALL(TSTrajectorySetType(trajectory, ts_.get(), bounded ? checkpoint::trajectory_type : TSTRAJECTORYMEMORY));
   ESPALIER_CALL(TSTrajectorySetSolutionOnly(trajectory, PETSC_FALSE));
   ESPALIER_CALL(TSTrajectorySetFromOptions(trajectory, ts_.get()));
+  if (checkpoint::follows_schedule(trajectory)) {
+    checkpoint::expect_steps(trajectory, expected_steps());
+    checkpoint::set_around_repetitions(trajectory, [this](const std::function<void()>& steps) { repeat(steps); });
+  } else {
+    ESPALIER_REQUIRE(!bounded,
+                     "-checkpoint_units and -checkpoint_schedule are for -ts_trajectory_type espalier: leave "
+                     "-ts_trajectory_type out, or them");
+  }
+}
+
+// Steps of the run are repeated in the middle of its adjoint, which has its own linear solver.
+void Integrator::Implementation::repeat(const std::function<void()>& steps) {
+  struct Repeating {
+    explicit Repeating(Implementation& self) : self_(self) { set(true); }
+    ~Repeating() { set(false); }
+    void set(bool on) const {
+      self_.repeating_ = on;
+      for (auto& term : {self_.explicit_, self_.implicit_})
+        if (term) term->repeat_evaluations(on);
+    }
+    Implementation& self_;
+  };
+  for (auto& term : {explicit_, implicit_})
+    if (term) term->keep_evaluations(false);
+  const NewtonSolverExchange exchange(forward_solver_.ksp.empty() ? nullptr : snes(), forward_solver_);
+  const Repeating repeating(*this);
+  steps();
 }
 
 // A rank that fails alone must not leave the others in a collective call of this step: it goes on with zeros.
@@ -118,6 +138,7 @@ void Integrator::Implementation::agree_on_failure() const {
 }
 
 void Integrator::Implementation::after_stage(double time, PetscInt stage, Vec u) {
+  if (repeating_) return;
   if (!failure_) {
     PetscInt steps_done = 0;
     ESPALIER_CALL(TSGetStepNumber(ts_.get(), &steps_done));
@@ -193,17 +214,30 @@ const at::Tensor& Integrator::Implementation::forward(const at::Tensor& u0, cons
   ESPALIER_CALL(TSGetStepNumber(ts_.get(), &steps));
   steps_ = static_cast<long>(steps);
   recorded_ = record == Record::yes;
-  if (recorded_) checkpoint_bytes_ = trajectory_bytes();
+  repeated_steps_ = 0;
+  if (recorded_) note_checkpoints();
   return snapshots_;
 }
 
+TSTrajectory Integrator::Implementation::trajectory() const {
+  TSTrajectory trajectory = nullptr;
+  ESPALIER_CALL(TSGetTrajectory(ts_.get(), &trajectory));
+  return trajectory;
+}
+
 // PETSc's memory trajectory holds the stages of every step but the last one, whose stages are still in the TS.
-double Integrator::Implementation::trajectory_bytes() const {
+void Integrator::Implementation::note_checkpoints() {
+  if (checkpoint::follows_schedule(trajectory())) {
+    const auto usage = checkpoint::usage(trajectory());
+    checkpoint_bytes_ = usage.peak_bytes;
+    repeated_steps_ = usage.repeated_steps;
+    return;
+  }
   PetscInt stages = 0;
   Vec* vectors = nullptr;
   ESPALIER_CALL(TSGetStages(ts_.get(), &stages, &vectors));
-  return static_cast<double>(steps_ - 1) * static_cast<double>(stages) *
-         static_cast<double>(shape_.samples * shape_.dof) * sizeof(PetscScalar);
+  checkpoint_bytes_ = static_cast<double>(steps_ - 1) * static_cast<double>(stages) *
+                      static_cast<double>(shape_.samples * shape_.dof) * sizeof(PetscScalar);
 }
 
 // lambda_N = u_bar_k; back over the steps to the observation before; lambda += u_bar_(k-1); and so on.
@@ -212,7 +246,9 @@ const at::Tensor& Integrator::Implementation::adjoint(const at::Tensor& snapshot
   ESPALIER_REQUIRE(snapshot_cotangents.sizes() == snapshots_.sizes(),
                    "the cotangents do not have the shape of the forward run's snapshots");
   recorded_ = false;
-  const KspExchange exchange(snes(), adjoint_ksp_.get());
+  // Each system is solved with its own Jacobian, whatever -snes_lag_* allow Newton: they are no iterations of one.
+  forward_solver_ = NewtonSolver::of(snes());
+  const NewtonSolverExchange exchange(snes(), {petsc::KspHandle::share(adjoint_ksp_.get()), 1, 1});
   ESPALIER_CALL(VecZeroEntries(lambda_.get()));
   for (std::size_t k = times_.size() - 1; k > 0; --k) {
     {
@@ -230,6 +266,7 @@ const at::Tensor& Integrator::Implementation::adjoint(const at::Tensor& snapshot
     note_failure(finite_check().find_in_adjoint(lambda_.get(), times_[k - 1], times_[k]));
     agree_on_failure();
   }
+  note_checkpoints();
   for (auto& term : {explicit_, implicit_})
     if (term) term->finish_adjoint();
   if (!u0_bar_.defined()) u0_bar_ = at::empty({shape_.samples, shape_.dof}, at::TensorOptions().dtype(at::kDouble));
@@ -259,6 +296,7 @@ long Integrator::steps() const { return implementation_->steps_; }
 const std::vector<double>& Integrator::step_sizes() const { return implementation_->step_sizes_; }
 long Integrator::ksp_iterations_forward() const { return implementation_->forward_iterations(); }
 long Integrator::ksp_iterations_adjoint() const { return implementation_->adjoint_iterations(); }
+long Integrator::repeated_steps() const { return implementation_->repeated_steps_; }
 double Integrator::checkpoint_bytes() const { return implementation_->checkpoint_bytes_; }
 TS Integrator::ts() const { return implementation_->ts_.get(); }
 

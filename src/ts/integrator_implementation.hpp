@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <exception>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "espalier/model/sparse_jacobian.hpp"
 #include "espalier/ts/integrator.hpp"
 #include "finite_check.hpp"
+#include "newton_solver.hpp"
 
 namespace espalier::ts {
 
@@ -47,6 +49,7 @@ class Integrator::Implementation {
   long steps_ = 0;
   long runs_ = 0;
   double checkpoint_bytes_ = 0;
+  long repeated_steps_ = 0;
 
   long forward_iterations() const { return past_forward_iterations_ + total_iterations(forward_ksp()); }
   long adjoint_iterations() const { return past_adjoint_iterations_ + total_iterations(adjoint_ksp_.get()); }
@@ -71,8 +74,12 @@ class Integrator::Implementation {
 
   // integrator.cpp
   void set_times(const std::vector<double>& times);
+  double fitted_steps(std::size_t k) const;
   double step_before(std::size_t k) const;
+  long expected_steps() const;
   void set_trajectory(Record record);
+  TSTrajectory trajectory() const;
+  void repeat(const std::function<void()>& steps);
   void solve();
   void apply(model::Term& term, double t, Vec u, Vec y);
   FiniteCheck finite_check() const { return {comm_, shape_.dof, settings_.dump_directory, method_.name}; }
@@ -80,7 +87,7 @@ class Integrator::Implementation {
   void agree_on_failure() const;
   void after_stage(double time, PetscInt stage, Vec u);
   void after_step();
-  double trajectory_bytes() const;
+  void note_checkpoints();
 
   SNES snes() const {
     SNES snes = nullptr;
@@ -123,6 +130,7 @@ class Integrator::Implementation {
   model::LinearizationMemo explicit_memo_;
   model::LinearizationMemo implicit_memo_;
   petsc::KspHandle adjoint_ksp_;
+  NewtonSolver forward_solver_;  // of the SNES, while an adjoint run puts the adjoint's in its place
 
   std::vector<double> times_;
   std::vector<PetscInt> steps_at_;  // number of steps taken when times_[k] was reached
@@ -130,6 +138,7 @@ class Integrator::Implementation {
   at::Tensor snapshots_;
   at::Tensor u0_bar_;
   bool recorded_ = false;
+  bool repeating_ = false;            // a step of the run, for its adjoint
   std::exception_ptr failure_;        // this rank's first failure in a run; the ranks agree on it after the step
   std::size_t time_count_ = 2;        // that the TS was built for
   long past_forward_iterations_ = 0;  // of TS objects before this one

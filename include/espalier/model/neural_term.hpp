@@ -17,7 +17,7 @@ struct NetworkCounters {
   long forward = 0;     ///< calls of f in forward runs
   long adjoint = 0;     ///< products (df/du)^T w
   long tangent = 0;     ///< products (df/du) v
-  long recomputed = 0;  ///< evaluations repeated because none was kept
+  long recomputed = 0;  ///< evaluations repeated because none was kept, or with a step that is repeated
 };
 
 /// f(t, u) = network applied to each sample of u. The state's local part is read as [local size / inputs, inputs].
@@ -32,6 +32,7 @@ class NeuralTerm : public Term {
   std::shared_ptr<Linearization> linearize(double t, Vec u) override;
   std::vector<nn::FlatParameters*> parameters() override { return {&network_->parameters()}; }
   void keep_evaluations(bool keep) override;
+  void repeat_evaluations(bool repeat) override { repeat_ = repeat; }
 
   nn::Network& network() { return *network_; }
   /// Memory of the evaluations kept for the adjoint, in bytes.
@@ -61,6 +62,7 @@ class NeuralTerm : public Term {
   std::size_t keep_bytes_;
   std::size_t kept_bytes_ = 0;
   bool keep_ = false;
+  bool repeat_ = false;
   std::deque<Kept> kept_;    // evaluations of the forward run, oldest first
   std::deque<Kept> recent_;  // evaluations repeated in the adjoint, newest last
   std::size_t cursor_ = 0;

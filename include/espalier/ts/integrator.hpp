@@ -37,7 +37,8 @@ struct IntegratorSettings {
   std::function<void(TS)> configure;
 
   /// Reads -method, -ts_dt, -ts_fit_steps and -ts_jacobian. Everything else of PETSc's (-ts_adapt_type, -ts_rtol,
-  /// -snes_*, -ksp_*, -adjoint_ksp_*, -ts_trajectory_*) is read when the Integrator is made. Collective on `comm`.
+  /// -snes_*, -ksp_*, -adjoint_ksp_*) is read when the Integrator is made, -ts_trajectory_* and -checkpoint_* (see
+  /// checkpoint/trajectory.hpp; they choose that type) when a run is recorded. Collective on `comm`.
   void read(MPI_Comm comm);
 };
 
@@ -84,10 +85,13 @@ class Integrator {
   /// Accepted steps of the last forward run, and their sizes.
   long steps() const;
   const std::vector<double>& step_sizes() const;
-  long ksp_iterations_forward() const;  ///< totals since construction
+  long ksp_iterations_forward() const;  ///< totals since construction, repeated steps included
   long ksp_iterations_adjoint() const;
-  /// Memory of the trajectory of the last recorded run, of this rank; without the network evaluations that terms keep.
+  /// Memory of the trajectory of the last recorded run, of this rank, at its peak; without the network evaluations that
+  /// terms keep.
   double checkpoint_bytes() const;
+  /// Steps that its adjoint has repeated: none unless -checkpoint_units bounds the memory.
+  long repeated_steps() const;
   /// The TS underneath, until forward() is called with another number of times; see IntegratorSettings::configure.
   TS ts() const;
 
