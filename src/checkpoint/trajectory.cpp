@@ -70,9 +70,9 @@ void require_supported(TS ts) {
                    refusal + " repeats steps of TSRK, TSARKIMEX, TSTHETA, TSCN and TSBEULER, not of " +
                        reinterpret_cast<PetscObject>(ts)->type_name +
                        ": leave it out, with -checkpoint_*, or choose another method");
-  PetscBool has_explicit_part = PETSC_TRUE;
-  if (is_type(ts, TSARKIMEX)) ESPALIER_CALL(TSHasRHSFunction(ts, &has_explicit_part));
-  ESPALIER_REQUIRE(has_explicit_part == PETSC_TRUE && ts->equation_type < TS_EQ_IMPLICIT,
+  TSRHSFunctionFn* explicit_part = nullptr;
+  ESPALIER_CALL(TSGetRHSFunction(ts, nullptr, &explicit_part, nullptr));
+  ESPALIER_REQUIRE((explicit_part != nullptr || !is_type(ts, TSARKIMEX)) && ts->equation_type < TS_EQ_IMPLICIT,
                    refusal +
                        " is for ordinary differential equations, and with TSARKIMEX for those with an explicit "
                        "part: choose -ts_trajectory_type memory");

@@ -1,0 +1,292 @@
+// The trajectory type "espalier": the bits of PETSc's memory trajectory within any number of units.
+#include "espalier/checkpoint/trajectory.hpp"
+
+#include <malloc.h>
+
+#include <algorithm>
+
+#include "core/scoped_options.hpp"
+#include "espalier/checkpoint/schedule.hpp"
+#include "espalier/model/finite_volume_term.hpp"
+#include "espalier/model/neural_fields.hpp"
+#include "io/temporary_folder.hpp"
+#include "ts/fixture.hpp"
+
+using namespace fixture;
+using espalier::testing::mentions;
+using espalier::testing::ScopedOptions;
+namespace utf = boost::unit_test;
+
+namespace {
+
+const std::vector<std::string> repeatable = {"rk4", "3", "cn", "beuler", "l2"};
+// Steps of 0.1, and three short ones.
+const std::vector<double> times = {0, 0.3, 0.35, 0.6, 0.93};
+constexpr long steps = 11;
+
+std::string budget(long units) { return "-checkpoint_units " + std::to_string(units); }
+
+void check_same_bits(const Gradient& ours, const Gradient& expected) {
+  BOOST_TEST(at::equal(ours.snapshots, expected.snapshots));
+  BOOST_TEST(at::equal(ours.u0_bar, expected.u0_bar));
+  BOOST_TEST(at::equal(ours.theta_bar, expected.theta_bar));
+}
+
+/// u_t = MLP(u) + J u with several observation times.
+class Problem {
+ public:
+  explicit Problem(const std::string& method, const Setup& setup = {}, bool fit_steps = false) : system(setup) {
+    auto chosen = settings(method, 0.1, "run_");
+    chosen.fit_steps = fit_steps;
+    integrator = std::make_unique<ts::Integrator>(PETSC_COMM_WORLD, shape_of(mine(u0)), system.split(), chosen);
+  }
+  Gradient gradient() { return discrete_adjoint(system, *integrator, u0, times, weights); }
+
+  System system;
+  at::Tensor u0 = random_tensor({samples, dof}, 1);
+  at::Tensor weights = random_tensor({static_cast<std::int64_t>(times.size()) - 1, samples, dof}, 2);
+  std::unique_ptr<ts::Integrator> integrator;
+};
+
+/// Advection and diffusion by moving neural fields on a grid.
+class FieldProblem {
+ public:
+  explicit FieldProblem(const std::string& method) {
+    const auto grid = std::make_shared<const grid::CellGrid>(
+        PETSC_COMM_WORLD, std::vector<grid::Axis>{{8, 0, 1, {}, {}}, {6, 0, 1, {}, {}}});
+    nn::ConditionalFieldSettings field;
+    field.names = {"velocity_x", "velocity_y"};
+    field.hypernetwork = {6};
+    field.hidden = {8};
+    field.omega = 3;
+    field.seed = 4;
+    field_ = std::make_shared<nn::ConditionalField>(field);
+    model::FiniteVolumeSettings flow;
+    flow.advection = model::Advection::burgers;
+    flow.diffusivity = 0.02;
+    const auto term = std::make_shared<model::FiniteVolumeTerm>(
+        grid, flow, std::make_shared<model::NeuralFields>(field_, grid->centres(), model::Motion::moving));
+    const at::Tensor all = random_tensor({2 + 2 * 2, 48}, 6);
+    u0_ = grid->part_of(all.narrow(0, 0, 2));
+    weights_ = grid->part_of(all.narrow(0, 2, 4)).view({2, 2, -1});
+    auto chosen = settings(method, 0.01);
+    chosen.fit_steps = true;
+    integrator_ = std::make_unique<ts::Integrator>(PETSC_COMM_WORLD, ts::BatchShape{2, grid->local_cells()},
+                                                   model::SplitSystem{nullptr, term}, chosen);
+  }
+
+  Gradient gradient() {
+    field_->parameters().zero_gradient();
+    Gradient g;
+    g.snapshots = integrator_->forward(u0_, {0, 0.034, 0.08}, ts::Record::yes).clone();
+    g.u0_bar = integrator_->adjoint(weights_).clone();
+    g.theta_bar = field_->parameters().gradient().clone();
+    return g;
+  }
+  long repeated_steps() const { return integrator_->repeated_steps(); }
+  long steps() const { return integrator_->steps(); }
+
+ private:
+  std::shared_ptr<nn::ConditionalField> field_;
+  std::unique_ptr<ts::Integrator> integrator_;
+  at::Tensor u0_;
+  at::Tensor weights_;
+};
+
+/// A TS of a caller's own, as a plain PETSc program has it, integrates a network.
+class OwnTs {
+ public:
+  explicit OwnTs(const std::string& options) : options_("-ts_adapt_type none -ts_dt 0.1 -ts_max_time 1 " + options) {
+    checkpoint::register_trajectory();
+    ESPALIER_CALL(VecCreateMPI(PETSC_COMM_WORLD, dof, PETSC_DETERMINE, state_.out()));
+    ESPALIER_CALL(VecDuplicate(state_.get(), lambda_.out()));
+    mu_ = system_.neural->create_mu(PETSC_COMM_WORLD);
+    ESPALIER_CALL(TSCreate(PETSC_COMM_WORLD, ts_.out()));
+    ESPALIER_CALL(TSSetType(ts_.get(), TSRK));
+    ESPALIER_CALL(TSRKSetType(ts_.get(), TSRK4));
+    ESPALIER_CALL(TSSetExactFinalTime(ts_.get(), TS_EXACTFINALTIME_MATCHSTEP));
+    system_.neural->attach_explicit(ts_.get(), state_.get());
+    Vec lambda = lambda_.get();
+    Vec mu = mu_.get();
+    ESPALIER_CALL(TSSetCostGradients(ts_.get(), 1, &lambda, &mu));
+    ESPALIER_CALL(TSSetSaveTrajectory(ts_.get()));
+    ESPALIER_CALL(TSSetFromOptions(ts_.get()));
+  }
+
+  at::Tensor gradient() {
+    ESPALIER_CALL(VecSet(state_.get(), 0.4));
+    ESPALIER_CALL(VecSet(lambda_.get(), 1));
+    ESPALIER_CALL(VecSet(mu_.get(), 0));
+    ESPALIER_CALL(TSSetTime(ts_.get(), 0));
+    ESPALIER_CALL(TSSetStepNumber(ts_.get(), 0));
+    ESPALIER_CALL(TSSetTimeStep(ts_.get(), 0.1));
+    ESPALIER_CALL(TSSolve(ts_.get(), state_.get()));
+    ESPALIER_CALL(TSAdjointSolve(ts_.get()));
+    return at::cat({entries(lambda_.get()), entries(mu_.get())});
+  }
+  TSTrajectory trajectory() const {
+    TSTrajectory trajectory = nullptr;
+    ESPALIER_CALL(TSGetTrajectory(ts_.get(), &trajectory));
+    return trajectory;
+  }
+  TS ts() const { return ts_.get(); }
+
+ private:
+  static at::Tensor entries(Vec vec) {
+    const PetscScalar* array = nullptr;
+    PetscInt size = 0;
+    ESPALIER_CALL(VecGetLocalSize(vec, &size));
+    ESPALIER_CALL(VecGetArrayRead(vec, &array));
+    const at::Tensor copy = at::from_blob(const_cast<double*>(array), {size}, at::kDouble).clone();
+    ESPALIER_CALL(VecRestoreArrayRead(vec, &array));
+    return copy;
+  }
+
+  ScopedOptions options_;
+  System system_;
+  petsc::VecHandle state_;
+  petsc::VecHandle lambda_;
+  petsc::VecHandle mu_;
+  petsc::TsHandle ts_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(checkpoint_trajectory, *utf::label("checkpointing") * utf::label("impindiff"))
+
+BOOST_AUTO_TEST_CASE(gradients_have_the_bits_of_the_memory_trajectory,
+                     *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
+  for (const auto& method : repeatable)
+    for (const std::size_t keep_bytes : {std::size_t{0}, std::size_t{20000}, model::NeuralTerm::default_keep_bytes}) {
+      Setup setup;
+      setup.keep_bytes = keep_bytes;
+      Problem problem(method, setup);
+      const Gradient expected = problem.gradient();
+      const auto state_bytes = static_cast<double>(mine(problem.u0).numel() * sizeof(double));
+      const auto kept = problem.system.neural->kept_bytes();
+      const auto forward = problem.system.neural->counters().forward;
+      BOOST_TEST(problem.integrator->steps() == steps);
+      for (const long units : {1L, 2L, 3L, 5L, 10L, 40L}) {
+        const ScopedOptions options("-run_" + budget(units).substr(1));
+        BOOST_TEST_CONTEXT(method << ", " << units << " units, " << keep_bytes << " bytes for the network") {
+          for (int run = 0; run < 2; ++run) {
+            const auto before = problem.system.neural->counters().forward;
+            check_same_bits(problem.gradient(), expected);
+            BOOST_TEST(problem.integrator->repeated_steps() == checkpoint::binomial_repetitions(steps, units));
+            BOOST_TEST(problem.integrator->checkpoint_bytes() ==
+                       static_cast<double>(std::min(units, steps - 1)) * state_bytes);
+            BOOST_TEST(problem.integrator->step_sizes().size() == static_cast<std::size_t>(steps));
+            BOOST_TEST(problem.system.neural->kept_bytes() == kept);
+            BOOST_TEST(problem.system.neural->counters().forward - before == forward);
+          }
+        }
+      }
+      const ScopedOptions all("-run_checkpoint_schedule all");
+      check_same_bits(problem.gradient(), expected);
+      BOOST_TEST(problem.integrator->repeated_steps() == 0);
+    }
+}
+
+// They hand the last stage on to the next step, and not when a step begins from a stored state.
+BOOST_AUTO_TEST_CASE(methods_that_reuse_a_stage_have_the_same_bits_for_every_budget, *utf::label("gradient")) {
+  for (const std::string method : {"5dp", "3bs"}) {
+    Problem problem(method);
+    const Gradient memory = problem.gradient();
+    Gradient expected;
+    {
+      const ScopedOptions all("-run_ts_trajectory_type espalier");
+      expected = problem.gradient();
+    }
+    BOOST_TEST(relative(expected.u0_bar, memory.u0_bar) <= 1e-13);
+    BOOST_TEST(relative(expected.theta_bar, memory.theta_bar) <= 1e-13);
+    for (const long units : {1L, 3L}) {
+      const ScopedOptions options("-run_" + budget(units).substr(1));
+      BOOST_TEST_CONTEXT(method << ", " << units << " units") { check_same_bits(problem.gradient(), expected); }
+    }
+  }
+}
+
+// Steps of several sizes and a Newton solver with options of its own, which the adjoint's must not replace.
+BOOST_AUTO_TEST_CASE(repeated_steps_use_the_solver_of_the_run,
+                     *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
+  const ScopedOptions solver(
+      "-run_ksp_type bcgs -run_ksp_rtol 1e-5 -run_pc_type none -run_snes_lag_jacobian 2 -run_adjoint_ksp_type gmres");
+  Setup setup;
+  setup.solver = model::LinearSolver::krylov;
+  Problem problem("cn", setup, /*fit_steps=*/true);
+  const Gradient expected = problem.gradient();
+  const long forward = problem.integrator->ksp_iterations_forward();
+  const long adjoint = problem.integrator->ksp_iterations_adjoint();
+  const ScopedOptions options("-run_checkpoint_units 2");
+  check_same_bits(problem.gradient(), expected);
+  BOOST_TEST(problem.integrator->repeated_steps() == checkpoint::binomial_repetitions(problem.integrator->steps(), 2));
+  BOOST_TEST(problem.integrator->ksp_iterations_forward() > 2 * forward);
+  BOOST_TEST(problem.integrator->ksp_iterations_adjoint() == 2 * adjoint);
+}
+
+BOOST_AUTO_TEST_CASE(moving_fields_on_grids_have_the_same_bits,
+                     *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
+  for (const std::string method : {"cn", "rk4"}) {
+    FieldProblem problem(method);
+    const Gradient expected = problem.gradient();
+    for (const long units : {1L, 3L, 20L}) {
+      const ScopedOptions options(budget(units));
+      BOOST_TEST_CONTEXT(method << ", " << units << " units") {
+        check_same_bits(problem.gradient(), expected);
+        BOOST_TEST(problem.repeated_steps() == checkpoint::binomial_repetitions(problem.steps(), units));
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(memory_does_not_grow, *utf::label("unit")) {
+  Problem problem("3");
+  const ScopedOptions options("-run_checkpoint_units 3");
+  const Gradient expected = problem.gradient();
+  const auto run = [&](int times_over) {
+    for (int k = 0; k < times_over; ++k) {
+      // Recorded for nothing, and not recorded at all.
+      problem.integrator->forward(problem.u0, times, ts::Record::yes);
+      problem.integrator->forward(problem.u0, times, ts::Record::no);
+      check_same_bits(problem.gradient(), expected);
+    }
+  };
+  run(10);
+  const auto before = mallinfo2().uordblks;
+  run(100);
+  BOOST_TEST(mallinfo2().uordblks < before + 4096);
+}
+
+// The number of steps is estimated from the times; the same trajectory serves several runs.
+BOOST_AUTO_TEST_CASE(a_ts_of_the_callers_own, *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
+  const at::Tensor expected = OwnTs("-ts_trajectory_type memory -ts_trajectory_solution_only 0").gradient();
+  for (const long units : {1L, 3L}) {
+    OwnTs own("-ts_trajectory_type espalier " + budget(units));
+    for (int run = 0; run < 3; ++run) {
+      BOOST_TEST(at::equal(own.gradient(), expected));
+      const auto usage = checkpoint::usage(own.trajectory());
+      BOOST_TEST(usage.repeated_steps == checkpoint::binomial_repetitions(10, units));
+      BOOST_TEST(usage.peak_units == units);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_repeated_is_refused, *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
+  const auto refuses = [](const std::string& method, const std::string& options, const std::string& message) {
+    const ScopedOptions scoped(options);
+    BOOST_TEST_CONTEXT(method << " " << options)
+    BOOST_CHECK_EXCEPTION(Problem(method).gradient(), UserError, mentions(message));
+  };
+  refuses("ab3", "-run_checkpoint_units 3", "not of espalier_adams");
+  refuses("am2", "-run_ts_trajectory_type espalier", "not of espalier_adams");
+  refuses("rk4", "-run_checkpoint_units 3 -run_ts_adapt_type basic", "fixed steps");
+  refuses("rk4", "-run_checkpoint_units 0", "at least 1");
+  refuses("rk4", "-run_checkpoint_schedule binomial", "-checkpoint_units");
+  refuses("rk4", "-run_checkpoint_schedule best", "all, binomial");
+  refuses("rk4", "-run_checkpoint_schedule all -run_checkpoint_units 3", "leave -checkpoint_units out");
+  refuses("rk4", "-run_checkpoint_units 3 -run_ts_trajectory_type memory", "-ts_trajectory_type espalier");
+  OwnTs dirk("-ts_trajectory_type espalier -ts_type dirk");
+  BOOST_CHECK_EXCEPTION((void)dirk.gradient(), UserError, mentions("not of dirk"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
