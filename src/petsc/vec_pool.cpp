@@ -21,8 +21,11 @@ bool same_layout(Vec a, Vec b) {
 std::shared_ptr<VecHandle> VecPool::take(Vec u) {
   if (!vectors_.empty() && !same_layout(vectors_.front()->get(), u)) vectors_.clear();
   std::shared_ptr<VecHandle> result;
-  for (auto& vec : vectors_)
-    if (vec.use_count() == 1) result = vec;
+  // Vectors come back in the order in which they went, or all together: the next one is often free.
+  for (std::size_t n = 0; n < vectors_.size() && !result; ++n) {
+    next_ = (next_ + 1) % vectors_.size();
+    if (vectors_[next_].use_count() == 1) result = vectors_[next_];
+  }
   if (!result) {
     result = std::make_shared<VecHandle>();
     ESPALIER_CALL(VecDuplicate(u, result->out()));

@@ -3,6 +3,7 @@
 
 #include <petscvec.h>
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -20,6 +21,7 @@ class VecPool {
 
  private:
   std::vector<std::shared_ptr<VecHandle>> vectors_;
+  std::size_t next_ = 0;  // where the last one was found
 };
 
 }  // namespace espalier::petsc
