@@ -319,29 +319,31 @@ std::shared_ptr<const InfiltrationTerm::Solution> InfiltrationTerm::solve(Batch&
   return solution;
 }
 
-namespace {
-
-// The same on all ranks, which find or miss a state together.
-std::uint64_t key_of(MPI_Comm comm, const at::Tensor& u) {
+// A state with these parameters; the same on all ranks, which find or miss it together.
+std::uint64_t InfiltrationTerm::key_of(const at::Tensor& u) {
   int rank = 0;
-  MPI_Comm_rank(comm, &rank);
-  std::uint64_t sum = core::mix(core::checksum(u.data_ptr<double>(), u.nbytes()) + static_cast<std::uint64_t>(rank));
-  MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_UINT64_T, MPI_SUM, comm);
+  MPI_Comm_rank(grid_->comm(), &rank);
+  std::uint64_t sum = core::checksum(u.data_ptr<double>(), u.nbytes()) + static_cast<std::uint64_t>(rank);
+  for (const auto* all : parameters()) sum = core::mix(sum) + static_cast<std::uint64_t>(all->version());
+  sum = core::mix(sum);
+  MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_UINT64_T, MPI_SUM, grid_->comm());
   return sum;
 }
 
-}  // namespace
+std::shared_ptr<const InfiltrationTerm::Solution> InfiltrationTerm::find(std::uint64_t key) const {
+  const auto found = kept_.find(key);
+  return found != kept_.end() ? found->second : nullptr;
+}
 
-// Bytes are counted as if all ranks had equal parts, so that they stop keeping together. A step that is repeated, as
-// trajectories with few checkpoints do, finds its place taken.
+// Bytes are counted as if all ranks had equal parts, so that they stop keeping together.
 void InfiltrationTerm::keep(std::uint64_t key, std::shared_ptr<const Solution> solution) {
   int size = 1;
   MPI_Comm_size(grid_->comm(), &size);
   PetscInt total = 0;
   ESPALIER_CALL(VecGetSize(solution->c->get(), &total));
-  const std::size_t vectors = 1 + (solution->sweeps ? solution->sweeps->x.size() : 0);
+  const std::size_t vectors = 1 + (solution->sweeps ? solution->sweeps->x.size() + 1 : 0);
   const double bytes = static_cast<double>(vectors) * sizeof(PetscScalar) * total / size;
-  if (kept_.count(key) > 0 || kept_bytes_ + bytes > static_cast<double>(settings_.keep_bytes)) return;
+  if (kept_bytes_ + bytes > static_cast<double>(settings_.keep_bytes)) return;
   kept_.emplace(key, std::move(solution));
   kept_bytes_ += bytes;
   peak_bytes_ = std::max(peak_bytes_, kept_bytes_);
@@ -358,20 +360,24 @@ void InfiltrationTerm::apply(double /*t*/, Vec u, Vec y) {
   const std::int64_t cells = grid_->local_cells();
   const TensorView state(u, {batch.shape()[0], cells + 1}, Access::read);
   const Fields fields(laws_, state.tensor(), false);
-  const auto solution = solve(batch, fields, keep_);
+  const std::uint64_t key = keep_ ? key_of(state.tensor()) : 0;
+  auto solution = keep_ ? find(key) : nullptr;
+  if (!solution) {
+    solution = solve(batch, fields, keep_);
+    if (keep_) keep(key, solution);
+  }
   const at::Tensor c = tensor_of(solution->c->get(), batch.shape());
   const TensorView result(y, state.tensor().sizes(), Access::write);
   result.tensor().narrow(1, 0, cells).copy_(-settings_.consumption * fields.reaction * c);
   result.tensor().narrow(1, cells, 1).zero_();
-  if (keep_) keep(key_of(grid_->comm(), state.tensor()), solution);
 }
 
 std::shared_ptr<model::Linearization> InfiltrationTerm::linearize(double /*t*/, Vec u) {
   Batch& batch = batch_of(u);
   const TensorView state(u, {batch.shape()[0], grid_->local_cells() + 1}, Access::read);
   Fields fields(laws_, state.tensor(), true);
-  const auto found = kept_.find(key_of(grid_->comm(), state.tensor()));
-  auto solution = found != kept_.end() ? found->second : solve(batch, fields, true);
+  auto solution = find(key_of(state.tensor()));
+  if (!solution) solution = solve(batch, fields, true);
   return std::make_shared<Products>(*this, batch, std::move(fields), std::move(solution));
 }
 

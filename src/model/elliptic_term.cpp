@@ -237,15 +237,19 @@ void EllipticTerm::Product::add_to_matrix(std::int64_t k, double scale, Mat matr
   const double* d = term.ghosted_diffusivity_.data();
   for (int axis = 0; axis < term.grid_->dimension(); ++axis)
     for (const bool high : {false, true})
-      term.for_faces_of(k, axis, high, [&](std::int64_t i, std::int64_t g, std::int64_t n, double factor) {
-        const double t = 0.5 * term.inverse_area(axis) * (d[g] + d[n]);
-        const double reaction = axis == 0 && !high ? term.reaction()[i] : 0;
-        const std::array<PetscInt, 2> columns = {static_cast<PetscInt>(g - start), static_cast<PetscInt>(n - start)};
-        const std::array<PetscScalar, 2> values = {scale * (t * factor + reaction), -scale * t};
-        // No column beyond a boundary.
-        const PetscInt count = factor == 1 ? 2 : 1;
-        ESPALIER_CALL(MatSetValuesLocal(matrix, 1, columns.data(), count, columns.data(), values.data(), ADD_VALUES));
-      });
+      term.for_faces_of(
+          k, axis, high,
+          [&, half = 0.5 * term.inverse_area(axis)](std::int64_t i, std::int64_t g, std::int64_t n, double factor) {
+            const double t = half * (d[g] + d[n]);
+            const double reaction = axis == 0 && !high ? term.reaction()[i] : 0;
+            const std::array<PetscInt, 2> columns = {static_cast<PetscInt>(g - start),
+                                                     static_cast<PetscInt>(n - start)};
+            const std::array<PetscScalar, 2> values = {scale * (t * factor + reaction), -scale * t};
+            // No column beyond a boundary.
+            const PetscInt count = factor == 1 ? 2 : 1;
+            ESPALIER_CALL(
+                MatSetValuesLocal(matrix, 1, columns.data(), count, columns.data(), values.data(), ADD_VALUES));
+          });
   ESPALIER_CALL(MatAssemblyBegin(matrix, MAT_FINAL_ASSEMBLY));
   ESPALIER_CALL(MatAssemblyEnd(matrix, MAT_FINAL_ASSEMBLY));
 }

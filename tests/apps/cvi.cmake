@@ -53,7 +53,7 @@ espalier_add_app_test(NAME cvi.float LABELS gradient impindiff DEPENDS cvi.smoke
   PASS_REGEX "gradient check: passed" COMMAND cvi ${cvi_smoke} -grad_check -network_precision float -cvi_keep_mb 0)
 
 espalier_add_app_test(NAME cvi.refuses.label_times LABELS unit impindiff WILL_FAIL DEPENDS cvi.smoke
-  PASS_REGEX "-label_times: the data have no state at time 0.15" COMMAND cvi ${cvi_smoke} -label_times 0.15)
+  PASS_REGEX "-label_times: the data have no state at time 0.125" COMMAND cvi ${cvi_smoke} -label_times 0.125)
 espalier_add_app_test(NAME cvi.refuses.trajectories LABELS unit impindiff WILL_FAIL
   PASS_REGEX "-training_trajectories 3: there are only 2" COMMAND cvi ${cvi_smoke} -training_trajectories 3)
 espalier_add_app_test(NAME cvi.refuses.few_iterations LABELS unit impindiff WILL_FAIL DEPENDS cvi.smoke

@@ -78,6 +78,8 @@ class InfiltrationTerm : public model::Term {
 
   Batch& batch_of(Vec u);
   std::shared_ptr<const Solution> solve(Batch& batch, const Fields& fields, bool record);
+  std::uint64_t key_of(const at::Tensor& u);
+  std::shared_ptr<const Solution> find(std::uint64_t key) const;
   void keep(std::uint64_t key, std::shared_ptr<const Solution> solution);
 
   std::shared_ptr<const grid::CellGrid> grid_;
@@ -85,7 +87,7 @@ class InfiltrationTerm : public model::Term {
   InfiltrationSettings settings_;
   std::map<std::int64_t, std::unique_ptr<Batch>> batches_;  // by number of samples
   bool keep_ = false;
-  std::unordered_map<std::uint64_t, std::shared_ptr<const Solution>> kept_;  // by checksum of the state
+  std::unordered_map<std::uint64_t, std::shared_ptr<const Solution>> kept_;  // by key_of()
   double kept_bytes_ = 0;
   double peak_bytes_ = 0;
 };
