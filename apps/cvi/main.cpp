@@ -89,6 +89,25 @@ std::string fingerprint(const Experiment& e, const implicit::InfiltrationLaws& l
   return text.str();
 }
 
+void check_gradient(core::Session& session, const Experiment& e, const std::shared_ptr<const grid::CellGrid>& grid,
+                    const train::WindowDataset& windows, const std::vector<double>& times) {
+  train::CheckedExperiment checked;
+  checked.integrator = e.integrator;
+  checked.times = times;
+  checked.single_precision = e.settings.network.single_precision;
+  using nn::Activation;
+  const Activation activation = e.settings.network.activation;
+  checked.has_kinks = activation == Activation::relu || activation == Activation::leaky_relu;
+  checked.make_model = [&](const train::ModelVariant& variant) {
+    nn::MlpSettings network = e.settings.network;
+    network.single_precision = variant.single_precision;
+    if (variant.smooth && checked.has_kinks) network.activation = Activation::tanh;
+    const auto term = std::make_shared<implicit::InfiltrationTerm>(grid, cvi::learnt_laws(network), e.settings.solve);
+    return train::CheckedModel{{term, nullptr}, nullptr, {{"laws", term}}};
+  };
+  train::check_gradient(session.comm(), checked, windows, session.report());
+}
+
 void run_experiment(core::Session& session) {
   const MPI_Comm comm = session.comm();
   Experiment e;
@@ -108,20 +127,9 @@ void run_experiment(core::Session& session) {
   const at::Tensor seen = cvi::states(data, *grid, labels).narrow(0, 0, e.seen.training);
   const auto windows = train::WindowDataset::spread(seen, grid->global_cells(), intervals);
 
+  if (e.seen.grad_check) return check_gradient(session, e, grid, windows, times);
+
   // d eps/dt = -beta k S c with networks for D, S and k.
-  if (e.seen.grad_check) {
-    train::CheckedExperiment checked;
-    checked.integrator = e.integrator;
-    checked.times = times;
-    checked.single_precision = e.settings.network.single_precision;
-    checked.make_model = [&](const train::ModelVariant& variant) {
-      nn::MlpSettings network = e.settings.network;
-      network.single_precision = variant.single_precision;
-      const auto term = std::make_shared<implicit::InfiltrationTerm>(grid, cvi::learnt_laws(network), e.settings.solve);
-      return train::CheckedModel{{term, nullptr}, nullptr, {{"laws", term}}};
-    };
-    return train::check_gradient(comm, checked, windows, session.report());
-  }
   const implicit::InfiltrationLaws laws = cvi::learnt_laws(e.settings.network);
   const auto term = std::make_shared<implicit::InfiltrationTerm>(grid, laws, e.settings.solve);
   cvi::Objective objective(comm, term, e.integrator, times);

@@ -50,6 +50,14 @@ io::Attributes settings_of(const Settings& s, const train::FieldDataSettings& da
           {"seed", data.seed}};
 }
 
+// The centres along y and x.
+std::vector<io::GridAxis> axes_of(const grid::CellGrid& grid) {
+  const at::Tensor centres = grid.centres();
+  const std::int64_t columns = grid.extent()[0];
+  return {{"y", train::to_vector(centres.select(1, 1).slice(0, 0, c10::nullopt, columns))},
+          {"x", train::to_vector(centres.select(1, 0).slice(0, 0, columns))}};
+}
+
 // On rank 0's own grid, in natural order.
 io::GridSeries solve(const Settings& s, const train::FieldDataSettings& data, const data::ProgressCallback& progress) {
   const auto grid = std::make_shared<const grid::CellGrid>(PETSC_COMM_SELF, axes(data));
@@ -77,11 +85,7 @@ io::GridSeries solve(const Settings& s, const train::FieldDataSettings& data, co
   }
   io::GridSeries series;
   series.name = "cvi";
-  const at::Tensor centres = grid->centres();
-  const auto line = [&](std::int64_t d, std::int64_t first, std::int64_t stride, PetscInt count) {
-    return train::to_vector(centres.select(1, d).slice(0, first, first + stride * count, stride));
-  };
-  series.axes = {{"y", line(1, 0, data.cells[0], data.cells[1])}, {"x", line(0, 0, 1, data.cells[0])}};
+  series.axes = axes_of(*grid);
   series.times = times;
   series.trajectories = t.size();
   series.settings = settings_of(s, data);

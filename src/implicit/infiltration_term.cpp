@@ -12,6 +12,7 @@
 #include "espalier/model/elliptic_term.hpp"
 #include "espalier/petsc/tensor_view.hpp"
 #include "espalier/petsc/vec_pool.hpp"
+#include "sweep_equation.hpp"
 
 namespace espalier::implicit {
 
@@ -23,33 +24,6 @@ using petsc::TensorView;
 // A gradient is only as exact as the equations that it differentiates; Jacobi's method takes thousands of sweeps.
 constexpr double molarity_tolerance = 1e-13;
 constexpr PetscInt molarity_iterations = 100000;
-
-/// F(c, y) = f(c) for sweeps that begin at y.
-class SweepEquation : public Residual {
- public:
-  explicit SweepEquation(std::shared_ptr<model::EllipticTerm> f) : term_(std::move(f)) {}
-
-  void apply(Vec x, Vec /*y*/, Vec f) override { term_->apply(time(), x, f); }
-  std::shared_ptr<ResidualLinearization> linearize(Vec x, Vec /*y*/) override {
-    return std::make_shared<Products>(term_->linearize(time(), x));
-  }
-  std::vector<nn::FlatParameters*> parameters() override { return term_->parameters(); }
-
- private:
-  class Products : public ResidualLinearization {
-   public:
-    explicit Products(std::shared_ptr<model::Linearization> f) : f_(std::move(f)) {}
-    void jvp(Vec v, Vec y) override { f_->jvp(v, y); }
-    void vjp(Vec w, Vec x_bar) override { f_->vjp(w, x_bar); }
-    void vjp_data(Vec /*w*/, Vec y_bar) override { ESPALIER_CALL(VecZeroEntries(y_bar)); }
-    void accumulate(double alpha) override { f_->accumulate(alpha); }
-
-   private:
-    std::shared_ptr<model::Linearization> f_;
-  };
-
-  std::shared_ptr<model::EllipticTerm> term_;
-};
 
 // What the matrices allow, below the options.
 void choose_defaults(KSP ksp) {
