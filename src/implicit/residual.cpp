@@ -14,6 +14,10 @@ namespace {
 
 petsc::ObjectState state_of(Vec vec) { return petsc::state_of(reinterpret_cast<PetscObject>(vec)); }
 
+std::shared_ptr<model::Linearization> frozen_form(model::Term& f, model::Term* picard, double t, Vec x) {
+  return picard != nullptr ? picard->linearize(t, x) : f.linearize_frozen(t, x);
+}
+
 /// F = f(x) + sign y, of which F_x is that of f.
 class PlainProducts : public ResidualLinearization {
  public:
@@ -158,8 +162,9 @@ std::shared_ptr<ResidualLinearization> ThetaStep::linearize(Vec x, Vec y) {
 }
 
 std::shared_ptr<ResidualLinearization> ThetaStep::linearize_picard(Vec x, Vec y) {
-  if (!picard_) return nullptr;
-  return std::make_shared<Products>(*this, x, y, picard_->linearize(time() + step_, x));
+  auto frozen = frozen_form(*term_, picard_.get(), time() + step_, x);
+  if (!frozen) return nullptr;
+  return std::make_shared<Products>(*this, x, y, std::move(frozen));
 }
 
 bool ThetaStep::has_constant_operator() const {
@@ -182,8 +187,9 @@ std::shared_ptr<ResidualLinearization> SteadyState::linearize(Vec x, Vec /*y*/) 
 }
 
 std::shared_ptr<ResidualLinearization> SteadyState::linearize_picard(Vec x, Vec /*y*/) {
-  if (!picard_) return nullptr;
-  return std::make_shared<PlainProducts>(picard_->linearize(time(), x), 1.0);
+  auto frozen = frozen_form(*term_, picard_.get(), time(), x);
+  if (!frozen) return nullptr;
+  return std::make_shared<PlainProducts>(std::move(frozen), 1.0);
 }
 
 LinearSystem::LinearSystem(std::shared_ptr<model::Term> f) : term_(std::move(f)) {

@@ -112,11 +112,13 @@ void FiniteVolumeTerm::Discretisation::evaluate(const Coefficients& c, const dou
     }
 }
 
-void FiniteVolumeTerm::Discretisation::differentiate(const Coefficients& c, const double* u, double* result) const {
+void FiniteVolumeTerm::Discretisation::differentiate(const Coefficients& c, const double* u, double* result,
+                                                     bool frozen) const {
+  const auto by_state = frozen ? scheme.by_frozen_state : scheme.by_state;
   for (std::size_t d = 0; d < dimension; ++d) {
     for (const auto* kind : {&rows[d], &outer_rows[d]})
       for (const FaceRow& faces : *kind)
-        scheme.by_state(row(c, d, faces, u), result + derivatives(d, 0) + faces.face, length[d]);
+        by_state(row(c, d, faces, u), result + derivatives(d, 0) + faces.face, length[d]);
     for (const bool high : {false, true}) fold(d, high, result);
   }
 }

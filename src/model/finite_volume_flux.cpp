@@ -114,6 +114,21 @@ struct Rows {
     }
   }
 
+  // F(u) = F'(u) u / p where F(s u) = s^p F(u) (limited: but for the threshold), with p = 2 for Burgers' flux, else 1.
+  static void by_frozen_state(const FluxRow& row, double* __restrict__ by_u, std::int64_t length) {
+    constexpr double share = advection == Advection::burgers ? 0.5 : 1;
+    const FluxRow here = row;
+    for (std::int64_t i = 0; i < here.count; ++i) {
+      const FaceFlux face = at(here, i);
+      const double diffusion = 0.5 * (here.d[0][i] + here.d[1][i]) * here.inverse_spacing;
+      const double of_diffusion[] = {0, diffusion, -diffusion, 0};
+      for (int m = 0; m < states; ++m) {
+        const int n = states == 4 ? m : m + 1;
+        by_u[m * length + i] = here.inverse_spacing * (share * face.by_u[n] + (1 - share) * of_diffusion[n]);
+      }
+    }
+  }
+
   static void by_coefficient(const FluxRow& row, double* __restrict__ by_v, double* __restrict__ by_d) {
     const FluxRow here = row;
     for (std::int64_t i = 0; i < here.count; ++i) {
@@ -124,7 +139,7 @@ struct Rows {
   }
 
   static const FluxScheme& scheme_of_rows() {
-    static const FluxScheme instance{states, linear, &flux, &by_state, &by_coefficient};
+    static const FluxScheme instance{states, linear, &flux, &by_state, &by_frozen_state, &by_coefficient};
     return instance;
   }
 };

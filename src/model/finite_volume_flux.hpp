@@ -26,6 +26,8 @@ struct FluxScheme {
   void (*flux)(const FluxRow& row, double* flux);
   /// (dPhi/du_m) / h to by_u + m length, for each of the states.
   void (*by_state)(const FluxRow& row, double* by_u, std::int64_t length);
+  /// The same of the flux whose coefficients are frozen at u.
+  void (*by_frozen_state)(const FluxRow& row, double* by_u, std::int64_t length);
   /// (dPhi/dv) / h and (dPhi/dD) / h for the coefficients on the face.
   void (*by_coefficient)(const FluxRow& row, double* by_v, double* by_d);
 };

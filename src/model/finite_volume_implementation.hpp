@@ -60,8 +60,9 @@ struct FiniteVolumeTerm::Discretisation {
   FluxRow row(const Coefficients& c, std::size_t d, const FaceRow& faces, const double* u) const;
   /// f of one sample, from u with its ghosts.
   void evaluate(const Coefficients& c, const double* u, double* f);
-  /// (dPhi/du) / h of all faces for one sample, ghost values beyond boundaries expressed by those inside.
-  void differentiate(const Coefficients& c, const double* u, double* result) const;
+  /// (dPhi/du) / h of all faces for one sample, ghost values beyond boundaries expressed by those inside. `frozen`: at
+  /// frozen coefficients.
+  void differentiate(const Coefficients& c, const double* u, double* result, bool frozen = false) const;
 
   FluxScheme scheme;
   grid::Halo fields_halo;

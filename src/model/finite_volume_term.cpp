@@ -230,7 +230,11 @@ void FiniteVolumeTerm::apply(double t, Vec u, Vec y) {
                               result.data() + s * grid_->local_cells());
 }
 
-std::shared_ptr<Linearization> FiniteVolumeTerm::linearize(double t, Vec u) {
+std::shared_ptr<Linearization> FiniteVolumeTerm::linearize(double t, Vec u) { return product_at(t, u, false); }
+
+std::shared_ptr<Linearization> FiniteVolumeTerm::linearize_frozen(double t, Vec u) { return product_at(t, u, true); }
+
+std::shared_ptr<Linearization> FiniteVolumeTerm::product_at(double t, Vec u, bool frozen) {
   const auto batch = batch_of(u);
   const auto c = coefficients(t);
   const bool linear = discretisation_->scheme.linear;
@@ -252,7 +256,7 @@ std::shared_ptr<Linearization> FiniteVolumeTerm::linearize(double t, Vec u) {
     const WriteArray result(derivatives->get());
     for (std::int64_t s = 0; s < batch->samples(); ++s)
       discretisation_->differentiate(*c, state.data() + s * batch->halo.ghosted_cells(),
-                                     result.data() + s * discretisation_->total);
+                                     result.data() + s * discretisation_->total, frozen);
   }
   if (!fields_) ghosted.reset();
   return std::make_shared<Product>(*this, c, batch, std::move(ghosted), std::move(derivatives));

@@ -243,6 +243,24 @@ BOOST_AUTO_TEST_CASE(matrices_are_the_derivative,
     }
 }
 
+// f(u) = L(u) u.
+BOOST_AUTO_TEST_CASE(frozen_coefficients_give_back_f,
+                     *utf::label("unit") * utf::label("impindiff") * utf::label("np1") * utf::label("np2")) {
+  for (const Scheme& scheme : schemes) {
+    const Problem problem({testing::periodic_axis(9), testing::periodic_axis(8)}, scheme);
+    const auto u = problem.vec(problem.u);
+    const auto f = unwritten_like(u.get());
+    const auto product = unwritten_like(u.get());
+    problem.term->apply(0, u.get(), f.get());
+    problem.term->linearize_frozen(0, u.get())->jvp(u.get(), product.get());
+    BOOST_TEST(distance(entries_of(product.get()), entries_of(f.get())) <= 1e-7);
+    // The derivative is another matrix where f is quadratic.
+    problem.term->linearize(0, u.get())->jvp(u.get(), product.get());
+    const bool same = distance(entries_of(product.get()), entries_of(f.get())) <= 1e-7;
+    BOOST_TEST(same == (scheme.advection != Advection::burgers));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(nothing_is_lost_between_cells,
                      *utf::label("unit") * utf::label("np1") * utf::label("np2") * utf::label("np4")) {
   const auto axes = testing::various_axes();

@@ -63,6 +63,8 @@ class FiniteVolumeTerm : public Term {
   /// a floor) or not finite.
   void apply(double t, Vec u, Vec y) override;
   std::shared_ptr<Linearization> linearize(double t, Vec u) override;
+  /// Burgers' flux is F'(u) u / 2, of which F'(u) is frozen.
+  std::shared_ptr<Linearization> linearize_frozen(double t, Vec u) override;
   /// Those of the fields; the gradient is that of the rank's cells: sum over ranks.
   std::vector<nn::FlatParameters*> parameters() override;
   bool affine() const override;
@@ -86,6 +88,7 @@ class FiniteVolumeTerm : public Term {
   void check_fields(const at::Tensor& values) const;
   void clip_diffusivity(Coefficients& coefficients, const at::Tensor& values) const;
   std::shared_ptr<Batch> batch_of(Vec u);
+  std::shared_ptr<Linearization> product_at(double t, Vec u, bool frozen);
 
   std::shared_ptr<const grid::CellGrid> grid_;
   FiniteVolumeSettings settings_;

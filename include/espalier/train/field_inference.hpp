@@ -13,6 +13,7 @@
 #include "espalier/model/neural_fields.hpp"
 #include "espalier/nn/conditional_field.hpp"
 #include "espalier/train/field_data.hpp"
+#include "espalier/train/implicit_objective.hpp"
 #include "espalier/train/trainer_options.hpp"
 #include "espalier/ts/integrator.hpp"
 
@@ -25,8 +26,10 @@ struct FieldInferenceSettings {
   std::int64_t training = 5;             ///< trajectories that are observed, the first ones; the others never
   std::string output;                    ///< folder for restart files, prediction.h5 and figures; empty: none
   bool grad_check = false;
+  bool true_fields = false;  ///< no training: predictions with the truth, whose errors are those of the steps
 
-  /// Reads -label_times, -evaluation_times, -training_trajectories, -output and -grad_check. Throws UserError.
+  /// Reads -label_times, -evaluation_times, -evaluation_true_fields, -training_trajectories, -output and -grad_check.
+  /// Throws UserError.
   void read(core::OptionReader& o);
 };
 
@@ -42,11 +45,13 @@ struct FieldInference {
   FieldInferenceSettings settings;
   ts::IntegratorSettings integrator;
   TrainerOptions training;
+  bool chain = false;       ///< steps are solves in torch's graph (ImplicitObjective), not the integrator's
+  ImplicitSettings solves;  ///< of the chain; method and step sizes are the integrator's
 
   /// Crank-Nicolson with steps of 0.01, and the training of Im-PiNDiff's programs (2000 epochs of Adam at 1e-4).
   FieldInference();
-  /// Reads the options of all parts and of `data`; `own` reads those of the program, which begin with `prefix`. What
-  /// the members hold before are the defaults. Throws UserError, also for misspelt options. Collective.
+  /// Reads -step_by and the options of all parts and of `data`; `own` reads those of the program, which begin with
+  /// `prefix`. What the members hold before are the defaults. Throws UserError, also for misspelt options. Collective.
   void read(MPI_Comm comm, FieldDataSettings& data, const std::string& prefix,
             const std::function<void(core::OptionReader&)>& own);
 };
@@ -58,9 +63,12 @@ struct FieldInference {
 /// and measures: the metrics state_error and state_error_ood (relative L1 errors |u - truth|_1 / |truth|_1, means over
 /// the evaluation times and the observed, respectively unseen, trajectories), state_error_end and state_error_ood_end
 /// (at the last time), field_error_NAME (relative L1 error, mean over the times of moving fields), each with a second
-/// one with `_l2` for the L2 norm, ksp_its_forward, ksp_its_adjoint and peak_rss_mb. A prediction that blows up has
-/// infinite errors. Writes prediction.h5 (the first observed and the first unseen trajectory and the fields: truth,
-/// prediction and error) with an XDMF file. With settings.grad_check only the gradient is checked. Collective.
+/// one with `_l2` for the L2 norm, prediction_seconds, ksp_its_forward, ksp_its_adjoint (of a chain also
+/// step_iterations), and of the memory, largest over the ranks, rss_before_training_mb, peak_rss_mb until training
+/// ended (libraries and what came before included) and peak_rss_growth_mb, the difference of both. A prediction that
+/// blows up has infinite errors. Writes prediction.h5 (the first observed and the first unseen trajectory and the
+/// fields: truth, prediction and error) with an XDMF file. With settings.grad_check only the gradient is checked.
+/// Collective.
 void infer_fields(core::Session& session, const FieldInference& experiment);
 
 }  // namespace espalier::train

@@ -17,7 +17,7 @@ namespace espalier::train {
 /// s(theta) = sum over samples and intervals of |u(t_k; theta, u0) - target_k|^2, with u integrated from u0 over
 /// windows of equal intervals or to given times; the gradient is the discrete adjoint of the steps. One integrator per
 /// batch shape is made at first use and kept. Collective on `comm`.
-class IntegratorObjective : public Objective {
+class IntegratorObjective : public RolloutObjective {
  public:
   /// `network`: the part of `system` whose evaluations are counted. `interval`: time between two snapshots of a
   /// window.
@@ -39,8 +39,7 @@ class IntegratorObjective : public Objective {
 
   /// The states after each of `intervals` intervals, [intervals, n, dof]; a buffer that the next call overwrites.
   const at::Tensor& predict(const at::Tensor& u0, std::int64_t intervals);
-  /// The states at times[1..k], [k, n, dof]; a buffer that the next call overwrites.
-  const at::Tensor& predict(const at::Tensor& u0, const std::vector<double>& times);
+  const at::Tensor& predict(const at::Tensor& u0, const std::vector<double>& times) override;
 
  private:
   ts::Integrator& integrator_for(const at::Tensor& u0);

@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include <vector>
+
 #include "espalier/nn/flat_parameters.hpp"
 
 namespace espalier::train {
@@ -52,6 +54,14 @@ class Objective {
 
   /// Largest memory so far of this rank's checkpoints, kept network evaluations included, in bytes.
   virtual double checkpoint_bytes() const { return 0; }
+};
+
+/// An objective whose model is integrated in time.
+class RolloutObjective : public Objective {
+ public:
+  /// The states at times[1..k] from u0 at times[0], [k, n, dof]; a buffer that the next call may overwrite. Throws
+  /// NumericalError on all ranks when the model blows up. Collective.
+  virtual const at::Tensor& predict(const at::Tensor& u0, const std::vector<double>& times) = 0;
 };
 
 }  // namespace espalier::train
