@@ -1,21 +1,24 @@
 #include "espalier/checkpoint/schedule.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 namespace espalier::checkpoint {
 
 namespace {
 
-// Larger numbers are never compared with anything but smaller ones.
-constexpr std::int64_t most = std::int64_t{1} << 40;
-
-// C(s + r, s), or at least `most`: the longest run that s units reverse with no step taken more than r times
-// unrecorded.
+// C(s + r, s), the longest run that s units reverse with no step taken more than r times unrecorded; or, where that
+// does not fit, a number larger than any run.
 std::int64_t beta(std::int64_t s, std::int64_t r) {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
   if (r < 0) return 0;
   std::int64_t value = 1;
-  for (std::int64_t i = 1; i <= std::min(s, r) && value < most; ++i) value = value * (std::max(s, r) + i) / i;
+  for (std::int64_t i = 1; i <= std::min(s, r); ++i) {
+    const std::int64_t factor = std::max(s, r) + i;
+    if (value > most / factor) return most;
+    value = value * factor / i;
+  }
   return value;
 }
 

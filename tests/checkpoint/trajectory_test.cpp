@@ -19,7 +19,7 @@ namespace utf = boost::unit_test;
 
 namespace {
 
-const std::vector<std::string> repeatable = {"rk4", "3", "cn", "beuler", "l2"};
+const std::vector<std::string> repeatable = {"rk4", "3", "cn", "beuler"};
 // Steps of 0.1, and three short ones.
 const std::vector<double> times = {0, 0.3, 0.35, 0.6, 0.93};
 constexpr long steps = 11;
@@ -106,9 +106,9 @@ class OwnTs {
     ESPALIER_CALL(TSRKSetType(ts_.get(), TSRK4));
     ESPALIER_CALL(TSSetExactFinalTime(ts_.get(), TS_EXACTFINALTIME_MATCHSTEP));
     system_.neural->attach_explicit(ts_.get(), state_.get());
-    Vec lambda = lambda_.get();
-    Vec mu = mu_.get();
-    ESPALIER_CALL(TSSetCostGradients(ts_.get(), 1, &lambda, &mu));
+    lambdas_[0] = lambda_.get();
+    mus_[0] = mu_.get();
+    ESPALIER_CALL(TSSetCostGradients(ts_.get(), 1, lambdas_, mus_));
     ESPALIER_CALL(TSSetSaveTrajectory(ts_.get()));
     ESPALIER_CALL(TSSetFromOptions(ts_.get()));
   }
@@ -147,6 +147,8 @@ class OwnTs {
   petsc::VecHandle state_;
   petsc::VecHandle lambda_;
   petsc::VecHandle mu_;
+  Vec lambdas_[1] = {nullptr};
+  Vec mus_[1] = {nullptr};
   petsc::TsHandle ts_;
 };
 
@@ -157,7 +159,7 @@ BOOST_AUTO_TEST_SUITE(checkpoint_trajectory, *utf::label("checkpointing") * utf:
 BOOST_AUTO_TEST_CASE(gradients_have_the_bits_of_the_memory_trajectory,
                      *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
   for (const auto& method : repeatable)
-    for (const std::size_t keep_bytes : {std::size_t{0}, std::size_t{20000}, model::NeuralTerm::default_keep_bytes}) {
+    for (const std::size_t keep_bytes : {std::size_t{0}, model::NeuralTerm::default_keep_bytes}) {
       Setup setup;
       setup.keep_bytes = keep_bytes;
       Problem problem(method, setup);
@@ -169,16 +171,14 @@ BOOST_AUTO_TEST_CASE(gradients_have_the_bits_of_the_memory_trajectory,
       for (const long units : {1L, 2L, 3L, 5L, 10L, 40L}) {
         const ScopedOptions options("-run_" + budget(units).substr(1));
         BOOST_TEST_CONTEXT(method << ", " << units << " units, " << keep_bytes << " bytes for the network") {
-          for (int run = 0; run < 2; ++run) {
-            const auto before = problem.system.neural->counters().forward;
-            check_same_bits(problem.gradient(), expected);
-            BOOST_TEST(problem.integrator->repeated_steps() == checkpoint::binomial_repetitions(steps, units));
-            BOOST_TEST(problem.integrator->checkpoint_bytes() ==
-                       static_cast<double>(std::min(units, steps - 1)) * state_bytes);
-            BOOST_TEST(problem.integrator->step_sizes().size() == static_cast<std::size_t>(steps));
-            BOOST_TEST(problem.system.neural->kept_bytes() == kept);
-            BOOST_TEST(problem.system.neural->counters().forward - before == forward);
-          }
+          const auto before = problem.system.neural->counters().forward;
+          check_same_bits(problem.gradient(), expected);
+          BOOST_TEST(problem.integrator->repeated_steps() == checkpoint::binomial_repetitions(steps, units));
+          BOOST_TEST(problem.integrator->checkpoint_bytes() ==
+                     static_cast<double>(std::min(units, steps - 1)) * state_bytes);
+          BOOST_TEST(problem.integrator->step_sizes().size() == static_cast<std::size_t>(steps));
+          BOOST_TEST(problem.system.neural->kept_bytes() == kept);
+          BOOST_TEST(problem.system.neural->counters().forward - before == forward);
         }
       }
       const ScopedOptions all("-run_checkpoint_schedule all");
