@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/scoped_options.hpp"
 #include "espalier/checkpoint/schedule.hpp"
@@ -237,6 +238,19 @@ BOOST_AUTO_TEST_CASE(moving_fields_on_grids_have_the_same_bits,
       }
     }
   }
+}
+
+// PETSc's step control remembers the last step size that it cut short.
+BOOST_AUTO_TEST_CASE(repetitions_leave_no_trace_in_the_next_run, *utf::label("unit")) {
+  const ScopedOptions options("-run_checkpoint_units 1");
+  Problem problem("rk4", {}, /*fit_steps=*/true);
+  const std::vector<double> two_steps = {0, 0.1, 0.15};
+  problem.weights = problem.weights.narrow(0, 0, 2);
+  (void)discrete_adjoint(problem.system, *problem.integrator, problem.u0, two_steps, problem.weights);
+  problem.integrator->forward(problem.u0, {0, 0.27, 0.39}, ts::Record::no);
+  const auto& sizes = problem.integrator->step_sizes();
+  BOOST_REQUIRE(sizes.size() == 4U);
+  for (std::size_t n = 0; n < 3; ++n) BOOST_TEST(std::abs(sizes[n] - 0.09) <= 1e-12);
 }
 
 BOOST_AUTO_TEST_CASE(memory_does_not_grow, *utf::label("unit")) {
