@@ -71,10 +71,44 @@ espalier_add_app_test(NAME burgers_viscosity.refuses.negative_viscosity NP 2 LAB
 # Each options file runs as it is but for its size.
 set(field_small ${field_data} -data_cells 32,16 -data_step 5e-3 -data_training 2 -data_test 1 -training_trajectories 2
   -field_hidden 16 -train_batch_size 2 -train_epochs 2 -train_lr_hold 0)
-foreach(file IN ITEMS advection_diffusion/paper_steady advection_diffusion/reference_steady
-        advection_diffusion/paper_dynamic burgers_viscosity/paper burgers_viscosity/reference)
+foreach(file IN ITEMS advection_diffusion/cost advection_diffusion/paper_steady advection_diffusion/reference_steady
+        advection_diffusion/paper_dynamic advection_diffusion/reference_dynamic burgers_viscosity/paper
+        burgers_viscosity/reference)
   get_filename_component(app ${file} DIRECTORY)
   string(REPLACE "/" "." name ${file})
   espalier_add_app_test(NAME options.${name} LABELS unit impindiff PASS_REGEX "relative L1 error of states"
     COMMAND ${app} -options_file petsc_options/${file}.opts ${field_small} -data_seed 2)
+endforeach()
+
+# Steps as solves in torch's graph give what the integrator gives.
+set(chain_advection_diffusion -step_solver fixed_point -step_differentiation unrolled -step_iterations 80
+  -step_damping 0.5)
+set(chain_burgers_viscosity -step_solver picard)
+foreach(app IN ITEMS advection_diffusion burgers_viscosity)
+  set(out ${ESPALIER_TEST_DIR}/${app})
+  espalier_add_app_test(NAME ${app}.chain LABELS unit impindiff DEPENDS ${app}.smoke
+    PASS_REGEX "relative L1 error of states"
+    COMMAND ${app} -options_file petsc_options/${app}/smoke.opts ${field_data} -step_by chain ${chain_${app}}
+            -report ${out}/chain.json)
+  espalier_add_app_test(NAME ${app}.chain_equals_integrator LABELS unit impindiff DEPENDS ${app}.chain
+    COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py --tolerance 1e-6 ${out}/one.json ${out}/chain.json
+            --metrics state_error state_error_ood)
+endforeach()
+espalier_add_app_test(NAME advection_diffusion.true_fields LABELS unit impindiff DEPENDS advection_diffusion.smoke
+  PASS_REGEX "relative L1 error of states: 0.1. % observed" "relative L1 error of velocity_x: 0.00 %"
+  COMMAND advection_diffusion -options_file petsc_options/advection_diffusion/smoke.opts ${field_data}
+          -evaluation_true_fields)
+set(refused_moving -advection_moving -data_times 0.07,0.13 -evaluation_true_fields)
+set(refused_method -step_by chain -method rk4)
+set(refused_check -step_by chain -grad_check)
+set(refused_step_option -step_by chain -step_iteration 3)
+set(says_moving "moving fields at some times only")
+set(says_method "takes steps of -method cn or beuler, not rk4")
+set(says_check "leave out -step_by chain")
+set(says_step_option "-step_iteration: unknown option")
+foreach(what IN ITEMS moving method check step_option)
+  espalier_add_app_test(NAME advection_diffusion.refuses.${what} LABELS unit impindiff WILL_FAIL
+    DEPENDS advection_diffusion.smoke PASS_REGEX ${says_${what}}
+    COMMAND advection_diffusion -options_file petsc_options/advection_diffusion/smoke.opts ${field_data}
+            ${refused_${what}})
 endforeach()

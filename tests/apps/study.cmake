@@ -14,6 +14,14 @@ espalier_add_app_test(NAME study.complains LABELS unit sinode WILL_FAIL DEPENDS 
              "NOT everything is as expected"
   COMMAND ${study} --only wrong)
 espalier_add_app_test(NAME study.unknown LABELS unit sinode WILL_FAIL
-  PASS_REGEX "there is no study nothing; known ones: sinode" COMMAND ${ESPALIER_PYTHON} tools/study nothing)
+  PASS_REGEX "there is no study nothing; known ones: im_pindiff, sinode" COMMAND ${ESPALIER_PYTHON} tools/study nothing)
 espalier_add_app_test(NAME study.no_reports LABELS unit sinode WILL_FAIL PASS_REGEX "holds no reports yet"
   COMMAND ${ESPALIER_PYTHON} tools/study sinode --quick --table --output ${CMAKE_BINARY_DIR}/tests/study)
+# Rows for each of several values, and a figure of them.
+espalier_add_app_test(NAME study.values LABELS unit impindiff DEPENDS study.clean
+  PASS_REGEX "steps_cn_0.0125 .* cn .* 0.03" "steps_cn_0.025 .* 0.01" "steps_rk4" "study_runs/steps.png"
+             "checkpoints MB"
+  COMMAND ${ESPALIER_PYTHON} tools/study tests/apps/study_costs.json --programs ${CMAKE_BINARY_DIR}/bin
+          --output ${study_out})
+espalier_add_app_test(NAME study.im_pindiff LABELS unit impindiff WILL_FAIL PASS_REGEX "holds no reports yet"
+  COMMAND ${ESPALIER_PYTHON} tools/study im_pindiff --quick --table --output ${CMAKE_BINARY_DIR}/tests/study)

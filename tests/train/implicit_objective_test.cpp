@@ -73,20 +73,24 @@ class Problem {
     return std::make_unique<ImplicitObjective>(PETSC_COMM_WORLD, model::SplitSystem{nullptr, term_}, settings, times);
   }
 
-  /// ds/dtheta: on rank 0 in natural order, or the sum over ranks. With the objective's sum before it.
+  /// 0.5 ds/dtheta of all ranks.
   at::Tensor gradient(train::Objective& objective) const {
     nn::FlatParameters& parameters = objective.parameters();
     parameters.zero_gradient();
-    double sum = objective.sum_and_gradient(u0, targets_, 0.5);
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, PETSC_COMM_WORLD);
+    (void)objective.sum_and_gradient(u0, targets_, 0.5);
     at::Tensor all = parameters.gradient().clone();
-    if (moving_)
-      MPI_Allreduce(MPI_IN_PLACE, all.data_ptr<double>(), static_cast<int>(all.numel()), MPI_DOUBLE, MPI_SUM,
-                    PETSC_COMM_WORLD);
-    else
-      all = grid_->gather_natural(all.view({3, -1})).flatten();
-    // On all scales alike.
-    return at::cat({all / (all.numel() > 0 ? all.norm() : at::ones({})), at::full({1}, sum, at::kDouble)});
+    if (!moving_) {
+      // Each rank has the parameters of its own cells.
+      const at::Tensor mine = all.view({3, -1});
+      all = at::zeros({3, grid_->global_cells()}, at::kDouble).index_copy_(1, grid_->natural_indices(), mine).flatten();
+    }
+    MPI_Allreduce(MPI_IN_PLACE, all.data_ptr<double>(), static_cast<int>(all.numel()), MPI_DOUBLE, MPI_SUM,
+                  PETSC_COMM_WORLD);
+    return all;
+  }
+  /// s of this rank, as both functions give it.
+  at::Tensor sums(train::Objective& objective) const {
+    return at::tensor({objective.sum(u0, targets_), objective.sum_and_gradient(u0, targets_, 1)}, at::kDouble);
   }
 
   double vector_bytes() const { return static_cast<double>(u0.numel()) * sizeof(double); }
@@ -137,6 +141,7 @@ BOOST_AUTO_TEST_CASE(a_chain_equals_the_integrator,
         const auto chain = problem.chain(solves(solver, method, solver == RootSolver::fixed_point ? 0.8 : 1));
         BOOST_TEST_CONTEXT(method << ", solver " << static_cast<int>(solver)) {
           BOOST_TEST(relative(problem.gradient(*chain), expected) <= 1e-9);
+          BOOST_TEST(relative(problem.sums(*chain), problem.sums(integrator)) <= 1e-10);
           BOOST_TEST(relative(chain->predict(problem.u0, times), states) <= 1e-10);
           BOOST_TEST(chain->checkpoint_bytes() == number_of_steps * 2 * problem.vector_bytes());
           BOOST_TEST(chain->iterations() >= 2 * number_of_steps);
@@ -160,7 +165,7 @@ BOOST_AUTO_TEST_CASE(unrolled_sweeps_converge_to_the_implicit_gradient,
   const Problem problem(model::Advection::burgers);
   const at::Tensor expected = problem.gradient(*problem.chain(solves(RootSolver::newton)));
   double before = 1;
-  for (const long iterations : {4, 8, 16, 32}) {
+  for (const long iterations : {4, 8, 16}) {
     const double error = relative(problem.gradient(*problem.chain(unrolled(iterations))), expected);
     BOOST_TEST(error > 1e-14);
     BOOST_TEST(error < 0.1 * before);
@@ -178,7 +183,8 @@ BOOST_AUTO_TEST_CASE(jacobi_weights_make_a_contraction,
     train::ImplicitSettings settings = unrolled(160, 1);
     BOOST_TEST(relative(problem.gradient(*problem.chain(settings)), problem.gradient(integrator)) <= 1e-9);
     settings.jacobi = false;
-    BOOST_TEST(!(problem.chain(settings)->predict(problem.u0, times).abs().max().item<double>() < 1e3));
+    const auto plain = problem.chain(settings);
+    BOOST_CHECK_THROW((void)plain->predict(problem.u0, times), NumericalError);
   }
 }
 
