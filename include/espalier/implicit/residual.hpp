@@ -51,7 +51,8 @@ class Residual {
 class ThetaStep : public Residual {
  public:
   /// `picard`: what of f Picard's iterations treat implicitly, a part of it or f with frozen coefficients; empty: f's
-  /// own frozen form, if it has one (model::Term::linearize_frozen()). Throws UserError unless 0 < theta <= 1 and h > 0.
+  /// own frozen form, if it has one (model::Term::linearize_frozen()). Throws UserError unless 0 < theta <= 1 and h >
+  /// 0.
   ThetaStep(std::shared_ptr<model::Term> f, double theta, double h, std::shared_ptr<model::Term> picard = nullptr);
 
   void apply(Vec x, Vec y, Vec f) override;

@@ -45,8 +45,8 @@ class Term {
   virtual void apply(double t, Vec u, Vec y) = 0;
   /// The derivative at (t, u). Lives as long as the caller keeps it, but not longer than the term.
   virtual std::shared_ptr<Linearization> linearize(double t, Vec u) = 0;
-  /// As linearize(), but with what multiplies u frozen at u: products with L(u), and its matrices, where f(u) = L(u) u +
-  /// constant. What Picard's iterations solve with. Empty: f has no such form.
+  /// As linearize(), but with what multiplies u frozen at u: products with L(u), and its matrices, where f(u) = L(u) u
+  /// + constant. What Picard's iterations solve with. Empty: f has no such form.
   virtual std::shared_ptr<Linearization> linearize_frozen(double /*t*/, Vec /*u*/) { return nullptr; }
   /// Trainable parameters, possibly of several networks; empty if there are none.
   virtual std::vector<nn::FlatParameters*> parameters() { return {}; }
