@@ -8,13 +8,13 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/log.hpp"
+#include "espalier/train/grid_states.hpp"
 #include "espalier/train/rollout.hpp"
 
 namespace espalier::train {
 
 namespace {
 
-constexpr double time_tolerance = 1e-9;
 constexpr double infinite = std::numeric_limits<double>::infinity();
 
 at::Tensor select(const at::Tensor& states, const std::vector<std::int64_t>& indices) {
@@ -28,40 +28,10 @@ struct RelativeErrors {
 };
 
 RelativeErrors relative_errors(MPI_Comm comm, const at::Tensor& prediction, const at::Tensor& truth) {
-  const at::Tensor error = prediction - truth;
-  at::Tensor sums =
-      at::stack({error.abs().sum(-1), truth.abs().sum(-1), error.square().sum(-1), truth.square().sum(-1)})
-          .contiguous();
-  MPI_Allreduce(MPI_IN_PLACE, sums.data_ptr<double>(), static_cast<int>(sums.numel()), MPI_DOUBLE, MPI_SUM, comm);
-  return {sums[0] / sums[1], (sums[2] / sums[3]).sqrt()};
+  return {relative_l1_errors(comm, prediction, truth), relative_l2_errors(comm, prediction, truth)};
 }
 
 }  // namespace
-
-std::vector<std::int64_t> places(const io::GridSeries& data, const std::vector<double>& times, const char* option) {
-  std::vector<std::int64_t> indices = {0};
-  for (const double t : times) {
-    const auto near = std::find_if(data.times.begin(), data.times.end(), [&](double known) {
-      return std::abs(known - t) <= time_tolerance * (1 + std::abs(t));
-    });
-    ESPALIER_REQUIRE(near != data.times.end(), std::string(option) + ": the data have no state at time " +
-                                                   io::describe(io::Attribute(t)) + ", only from " +
-                                                   io::describe(io::Attribute(data.times.front())) + " to " +
-                                                   io::describe(io::Attribute(data.times.back())) +
-                                                   " at the times of the file's data set 'time'");
-    indices.push_back(near - data.times.begin());
-    ESPALIER_REQUIRE(indices.back() > indices[indices.size() - 2],
-                     std::string(option) + ": times must be positive and increase");
-  }
-  ESPALIER_REQUIRE(indices.size() > 1, std::string(option) + ": at least one time is needed");
-  return indices;
-}
-
-std::vector<double> at_places(const std::vector<double>& times, const std::vector<std::int64_t>& indices) {
-  std::vector<double> chosen;
-  for (const std::int64_t i : indices) chosen.push_back(times[static_cast<std::size_t>(i)]);
-  return chosen;
-}
 
 LocalData::LocalData(const FieldInference& e) : e_(e) {
   const io::GridQuantity& state = e.data.quantity("state");
@@ -72,17 +42,12 @@ LocalData::LocalData(const FieldInference& e) : e_(e) {
   ESPALIER_REQUIRE(e.settings.training <= trajectories, "-training_trajectories " +
                                                             std::to_string(e.settings.training) +
                                                             ": the data hold only " + std::to_string(trajectories));
-  states_ = local(state).view({trajectories, static_cast<std::int64_t>(e.data.times.size()), -1});
+  states_ = local_part(e.data, state, *e.grid);
 }
 
 at::Tensor LocalData::local(const io::GridQuantity& quantity) const {
-  const auto cells = static_cast<std::int64_t>(e_.data.cells());
-  ESPALIER_REQUIRE(cells == e_.grid->global_cells(), "the data have " + std::to_string(cells) + " cells, the grid " +
-                                                         std::to_string(e_.grid->global_cells()));
-  const auto rows = static_cast<std::int64_t>(quantity.values.size()) / cells;
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): torch has no read-only tensors; part_of() copies.
-  auto* values = const_cast<double*>(quantity.values.data());
-  return e_.grid->part_of(at::from_blob(values, {rows, cells}, at::kDouble));
+  const auto rows = static_cast<std::int64_t>(quantity.values.size() / e_.data.cells());
+  return local_part(e_.data, quantity, *e_.grid).view({rows, e_.grid->local_cells()});
 }
 
 at::Tensor LocalData::observed(const std::vector<std::int64_t>& indices) const {
@@ -95,8 +60,8 @@ Evaluation::Evaluation(core::Session& session, const FieldInference& e, const Lo
     : session_(session),
       e_(e),
       data_(data),
-      places_(places(e.data, e.settings.evaluation_times, "-evaluation_times")),
-      times_(at_places(e.data.times, places_)) {}
+      places_(indices_of(e.data, e.settings.evaluation_times, "-evaluation_times")),
+      times_(times_at(e.data, places_)) {}
 
 void Evaluation::run(RolloutObjective& objective, model::CoefficientFields& fields) {
   const core::StageScope stage("Prediction");

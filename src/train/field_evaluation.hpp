@@ -14,10 +14,6 @@
 
 namespace espalier::train {
 
-/// Places of `times` among those of the data; at first that of time 0. Throws UserError, naming the option.
-std::vector<std::int64_t> places(const io::GridSeries& data, const std::vector<double>& times, const char* option);
-std::vector<double> at_places(const std::vector<double>& times, const std::vector<std::int64_t>& indices);
-
 /// The data as this rank sees them.
 class LocalData {
  public:
@@ -62,7 +58,7 @@ class Evaluation {
   core::Session& session_;
   const FieldInference& e_;
   const LocalData& data_;
-  std::vector<std::int64_t> places_;
+  std::vector<std::int64_t> places_;  // of times_ among those of the data
   std::vector<double> times_;
 };
 

@@ -1,6 +1,5 @@
 #include "espalier/train/field_inference.hpp"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -11,6 +10,7 @@
 #include "espalier/io/files.hpp"
 #include "espalier/model/grid_fields.hpp"
 #include "espalier/train/gradient_check.hpp"
+#include "espalier/train/grid_states.hpp"
 #include "espalier/train/integrator_objective.hpp"
 #include "espalier/train/trainer.hpp"
 #include "field_evaluation.hpp"
@@ -98,12 +98,9 @@ double resident_mb() {
 }
 
 void report_work(core::Session& session, const RolloutObjective& objective, double rss_before) {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const double peak = static_cast<double>(usage.ru_maxrss) / 1024;
-  session.report().metric("peak_rss_mb", largest(session.comm(), peak));
+  report_peak_memory(session);
   session.report().metric("rss_before_training_mb", largest(session.comm(), rss_before));
-  session.report().metric("peak_rss_growth_mb", largest(session.comm(), peak - rss_before));
+  session.report().metric("peak_rss_growth_mb", largest(session.comm(), peak_memory_mb() - rss_before));
   const Counters counters = objective.counters();
   session.report().metric("ksp_its_forward", static_cast<double>(counters.ksp_its_forward));
   session.report().metric("ksp_its_adjoint", static_cast<double>(counters.ksp_its_adjoint));
@@ -180,8 +177,8 @@ void infer_fields(core::Session& session, const FieldInference& e) {
   session.report().set_method(e.integrator.method);
   io::prepare_output(session.comm(), e.settings.output);
   const LocalData data(e);
-  const std::vector<std::int64_t> labels = places(e.data, e.settings.label_times, "-label_times");
-  const std::vector<double> times = at_places(e.data.times, labels);
+  const std::vector<std::int64_t> labels = indices_of(e.data, e.settings.label_times, "-label_times");
+  const std::vector<double> times = times_at(e.data, labels);
   const WindowDataset windows =
       WindowDataset::spread(data.observed(labels), e.grid->global_cells(), static_cast<std::int64_t>(times.size()) - 1);
   if (e.settings.grad_check) {

@@ -16,8 +16,10 @@ constexpr double time_tolerance = 1e-9;
 std::int64_t index_of(const io::GridSeries& data, double t, const std::string& option) {
   for (std::size_t i = 0; i < data.times.size(); ++i)
     if (std::abs(data.times[i] - t) <= time_tolerance * (1 + std::abs(t))) return static_cast<std::int64_t>(i);
-  throw UserError(option + ": the data have no state at time " + io::describe(io::Attribute(t)) +
-                      "; see the data set 'time' of their file, and -data_interval and -data_horizon",
+  throw UserError(option + ": the data have no state at time " + io::describe(io::Attribute(t)) + ", only from " +
+                      io::describe(io::Attribute(data.times.front())) + " to " +
+                      io::describe(io::Attribute(data.times.back())) +
+                      " at the times of the file's data set 'time'; see -data_interval and -data_horizon",
                   __FILE__, __LINE__);
 }
 
@@ -55,8 +57,10 @@ at::Tensor local_part(const io::GridSeries& data, const io::GridQuantity& quanti
   if (quantity.by_trajectory) shape.push_back(static_cast<std::int64_t>(data.trajectories));
   if (quantity.by_time) shape.push_back(static_cast<std::int64_t>(data.times.size()));
   shape.push_back(grid.local_cells());
-  const at::Tensor whole = at::tensor(at::ArrayRef<double>(quantity.values), at::kDouble).view({-1, cells});
-  return grid.part_of(whole).view(shape);
+  const auto rows = static_cast<std::int64_t>(quantity.values.size()) / cells;
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): torch has no read-only tensors; part_of() copies.
+  auto* values = const_cast<double*>(quantity.values.data());
+  return grid.part_of(at::from_blob(values, {rows, cells}, at::kDouble)).view(shape);
 }
 
 at::Tensor relative_l1_errors(MPI_Comm comm, const at::Tensor& prediction, const at::Tensor& truth) {
@@ -67,10 +71,14 @@ at::Tensor relative_l2_errors(MPI_Comm comm, const at::Tensor& prediction, const
   return (sum_of_cells(comm, (prediction - truth).square()) / sum_of_cells(comm, truth.square())).sqrt();
 }
 
-void report_peak_memory(core::Session& session) {
+double peak_memory_mb() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  double peak = static_cast<double>(usage.ru_maxrss) / 1024;
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void report_peak_memory(core::Session& session) {
+  double peak = peak_memory_mb();
   MPI_Allreduce(MPI_IN_PLACE, &peak, 1, MPI_DOUBLE, MPI_MAX, session.comm());
   session.report().metric("peak_rss_mb", peak);
 }
