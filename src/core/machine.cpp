@@ -2,6 +2,9 @@
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sched.h>
 #include <unistd.h>
 
@@ -77,6 +80,12 @@ void set_threads(int threads) {
   static const bool once = (at::set_num_interop_threads(1), true);
   (void)once;
   if (auto* set = loaded<void(int)>("openblas_set_num_threads")) set(threads);
+}
+
+void release_free_memory() {
+#ifdef __GLIBC__
+  (void)malloc_trim(0);
+#endif
 }
 
 }  // namespace espalier::core

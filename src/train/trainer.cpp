@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "espalier/core/log.hpp"
+#include "espalier/core/machine.hpp"
 #include "espalier/core/progress.hpp"
 #include "espalier/core/session.hpp"
 #include "espalier/io/files.hpp"
@@ -21,6 +22,7 @@ namespace espalier::train {
 namespace {
 
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+constexpr int epochs_between_releases = 50;
 
 std::string figure(double value) {
   std::array<char, 32> text{};
@@ -228,6 +230,7 @@ void Trainer::finish_epoch(Live& live) {
   state.history.push_back(std::move(row));
   reduction_.check_replicas();
   if (due(options_.restart_every)) save(live);
+  if (due(epochs_between_releases)) core::release_free_memory();
 }
 
 TrainResult Trainer::finish(Live& live) {
