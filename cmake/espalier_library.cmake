@@ -24,13 +24,15 @@ target_link_libraries(espalier
   PUBLIC PkgConfig::PETSC ${espalier_hdf5} MPI::MPI_C Eigen3::Eigen nlohmann_json::nlohmann_json ${TORCH_LIBRARIES}
   PRIVATE PkgConfig::FFTW ${CMAKE_DL_LIBS})
 
-# The headers of torch and PETSc take 14 s a file: they are compiled once, with exactly the flags of the library.
+# The headers of torch and PETSc take seconds a file: they are compiled once, with exactly the flags of the library. Not
+# <torch/torch.h>, which brings torch's modules: each file would instantiate their templates again, for twice the time.
 file(WRITE ${PROJECT_BINARY_DIR}/generated/precompiled.cpp "// Exists to own the precompiled header.\n")
 add_library(espalier_pch OBJECT ${PROJECT_BINARY_DIR}/generated/precompiled.cpp)
 target_link_libraries(espalier_pch PRIVATE $<TARGET_PROPERTY:espalier,INTERFACE_LINK_LIBRARIES>)
 target_compile_definitions(espalier_pch PRIVATE $<TARGET_PROPERTY:espalier,INTERFACE_COMPILE_DEFINITIONS>)
 target_precompile_headers(espalier_pch PRIVATE
-  <torch/torch.h> <petsc.h> <hdf5.h> <algorithm> <functional> <memory> <string> <vector>)
+  <torch/autograd.h> <torch/types.h> <torch/utils.h>
+  <petsc.h> <hdf5.h> <algorithm> <functional> <memory> <string> <vector>)
 target_precompile_headers(espalier REUSE_FROM espalier_pch)
 
 # ATen's parallel_for is a loop unless the file that calls it is compiled for OpenMP.

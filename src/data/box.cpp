@@ -1,6 +1,6 @@
 #include "box.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace espalier::data {
 

@@ -1,7 +1,9 @@
 #include "node.hpp"
 
+#include <torch/autograd.h>
 #include <torch/csrc/autograd/engine.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "espalier/core/error.hpp"
 #include "espalier/petsc/tensor_view.hpp"

@@ -1,6 +1,6 @@
 #include "espalier/model/decay_term.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 

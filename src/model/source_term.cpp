@@ -1,6 +1,8 @@
 #include "espalier/model/source_term.hpp"
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "espalier/core/error.hpp"
 #include "espalier/petsc/tensor_view.hpp"

@@ -1,6 +1,7 @@
 #include "espalier/nn/flat_parameters.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "espalier/core/error.hpp"
 

@@ -1,6 +1,6 @@
 #include "espalier/nn/positive_network.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <sstream>
 

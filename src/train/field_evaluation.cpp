@@ -1,6 +1,6 @@
 #include "field_evaluation.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

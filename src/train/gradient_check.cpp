@@ -1,6 +1,6 @@
 #include "espalier/train/gradient_check.hpp"
 
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 #include "espalier/train/optimiser.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <Eigen/Core>
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "espalier/train/reduction.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <array>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "espalier/train/restart.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

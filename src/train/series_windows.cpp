@@ -1,6 +1,6 @@
 #include "espalier/train/series_windows.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "espalier/core/error.hpp"
 

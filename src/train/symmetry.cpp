@@ -1,6 +1,6 @@
 #include "espalier/train/symmetry.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <vector>

@@ -1,7 +1,7 @@
 #include "espalier/train/trainer.hpp"
 
 #include <petscsys.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <array>
 #include <cmath>

@@ -1,6 +1,6 @@
 #include "espalier/train/windows.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <numeric>

@@ -1,6 +1,8 @@
 #include "espalier/ts/integrate.hpp"
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "espalier/core/error.hpp"
 

@@ -1,7 +1,7 @@
 #include "espalier/core/error.hpp"
 
 #include <petscts.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 #include <functional>

@@ -1,7 +1,7 @@
 #include "espalier/core/machine.hpp"
 
 #include <sched.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include <algorithm>

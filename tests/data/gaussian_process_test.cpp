@@ -1,6 +1,6 @@
 #include "espalier/data/gaussian_process.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <Eigen/Dense>
 #include <boost/test/unit_test.hpp>

@@ -1,6 +1,6 @@
 #include "espalier/data/wave_field.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>

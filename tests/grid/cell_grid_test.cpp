@@ -1,6 +1,6 @@
 #include "espalier/grid/cell_grid.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 

@@ -1,7 +1,8 @@
 // Chemical vapour infiltration against dense equations in torch, which differentiates them by itself.
 #include "espalier/implicit/infiltration_term.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>

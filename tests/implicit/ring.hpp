@@ -4,7 +4,7 @@
 
 #include <mpi.h>
 #include <petscmat.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <Eigen/Dense>
 #include <boost/test/unit_test.hpp>

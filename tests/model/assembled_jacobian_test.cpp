@@ -1,7 +1,9 @@
 #include "espalier/model/assembled_jacobian.hpp"
 
 #include <petscksp.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <boost/test/unit_test.hpp>
 

@@ -2,7 +2,7 @@
 // are plain arrays.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <complex>
 

@@ -1,6 +1,6 @@
 #include "espalier/model/grid_fields.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 

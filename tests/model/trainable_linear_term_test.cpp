@@ -1,6 +1,6 @@
 #include "espalier/model/trainable_linear_term.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <Eigen/Dense>
 #include <boost/test/unit_test.hpp>

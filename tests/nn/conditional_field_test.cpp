@@ -1,7 +1,9 @@
 #include "espalier/nn/conditional_field.hpp"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>

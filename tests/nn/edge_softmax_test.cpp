@@ -1,6 +1,6 @@
 #include "espalier/nn/edge_softmax.hpp"
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>

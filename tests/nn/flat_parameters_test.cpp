@@ -1,6 +1,8 @@
 #include "espalier/nn/flat_parameters.hpp"
 
-#include <torch/torch.h>
+#include <torch/optim.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <boost/test/unit_test.hpp>
 

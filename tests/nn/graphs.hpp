@@ -1,7 +1,7 @@
 // Small graphs, and what networks on graphs are compared with: the same in dense matrices.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <vector>
 

@@ -1,6 +1,7 @@
 #include "espalier/nn/network.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>

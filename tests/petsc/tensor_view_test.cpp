@@ -1,6 +1,6 @@
 #include "espalier/petsc/tensor_view.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 

@@ -1,6 +1,6 @@
 #include "espalier/train/gradient_check.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>

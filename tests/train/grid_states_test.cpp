@@ -1,6 +1,6 @@
 #include "espalier/train/grid_states.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 #include <memory>

@@ -3,7 +3,7 @@
 
 #include <mpi.h>
 #include <petscsys.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdint>
 #include <functional>

@@ -1,4 +1,6 @@
-#include <torch/torch.h>
+#include <torch/optim.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>

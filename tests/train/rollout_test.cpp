@@ -1,6 +1,6 @@
 #include "espalier/train/rollout.hpp"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>

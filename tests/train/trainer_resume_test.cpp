@@ -1,5 +1,5 @@
 #include <mpi.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <boost/test/unit_test.hpp>
 #include <csignal>

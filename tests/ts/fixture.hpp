@@ -2,7 +2,9 @@
 #pragma once
 
 #include <mpi.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <boost/test/unit_test.hpp>
 #include <memory>

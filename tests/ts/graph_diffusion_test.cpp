@@ -1,6 +1,8 @@
 // Graph diffusion put together from its terms, between an encoder and a decoder: gradients of every part against an
 // unrolled reference with dense matrices.
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <boost/test/unit_test.hpp>
 

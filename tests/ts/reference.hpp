@@ -1,7 +1,7 @@
 // A slow, obvious integrator in torch operations: what the discrete adjoint is compared with.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <functional>
 #include <string>
