@@ -6,15 +6,19 @@
 #include <malloc.h>
 #endif
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 #include <set>
 #include <vector>
 
 namespace espalier::core {
 
 namespace {
+
+constexpr double bytes_per_mb = 1024.0 * 1024.0;
 
 // OpenBLAS kernels without AVX2; what an old library falls back to on a processor it does not know.
 const std::set<std::string> slow_kernels = {
@@ -80,6 +84,20 @@ void set_threads(int threads) {
   static const bool once = (at::set_num_interop_threads(1), true);
   (void)once;
   if (auto* set = loaded<void(int)>("openblas_set_num_threads")) set(threads);
+}
+
+double resident_memory_mb() {
+  std::ifstream statm("/proc/self/statm");
+  double size = 0;
+  double resident = 0;
+  statm >> size >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / bytes_per_mb;
+}
+
+double peak_memory_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
 void release_free_memory() {

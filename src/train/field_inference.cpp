@@ -1,12 +1,10 @@
 #include "espalier/train/field_inference.hpp"
 
-#include <unistd.h>
-
-#include <fstream>
 #include <iomanip>
 #include <sstream>
 
 #include "espalier/core/error.hpp"
+#include "espalier/core/machine.hpp"
 #include "espalier/io/files.hpp"
 #include "espalier/model/grid_fields.hpp"
 #include "espalier/train/gradient_check.hpp"
@@ -86,21 +84,10 @@ double largest(MPI_Comm comm, double value) {
   return value;
 }
 
-constexpr double bytes_per_mb = 1024.0 * 1024.0;
-
-// Of this rank, now. 0 where the system does not say.
-double resident_mb() {
-  std::ifstream statm("/proc/self/statm");
-  double size = 0;
-  double resident = 0;
-  statm >> size >> resident;
-  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / bytes_per_mb;
-}
-
 void report_work(core::Session& session, const RolloutObjective& objective, double rss_before) {
   report_peak_memory(session);
   session.report().metric("rss_before_training_mb", largest(session.comm(), rss_before));
-  session.report().metric("peak_rss_growth_mb", largest(session.comm(), peak_memory_mb() - rss_before));
+  session.report().metric("peak_rss_growth_mb", largest(session.comm(), core::peak_memory_mb() - rss_before));
   const Counters counters = objective.counters();
   session.report().metric("ksp_its_forward", static_cast<double>(counters.ksp_its_forward));
   session.report().metric("ksp_its_adjoint", static_cast<double>(counters.ksp_its_adjoint));
@@ -122,7 +109,7 @@ void train_fields(core::Session& session, const FieldInference& e, const LocalDa
   // Trajectories that are not observed take no part in the choice of the best epoch either.
   const WindowDataset nothing =
       WindowDataset::spread(data.observed(labels).narrow(0, 0, 0), e.grid->global_cells(), intervals);
-  const double rss_before = resident_mb();
+  const double rss_before = core::resident_memory_mb();
   Trainer trainer(session.comm(), objective, windows, nothing, e.training, session.report(), e.settings.output,
                   fingerprint(e, model));
   trainer.report_best(trainer.train());

@@ -1,11 +1,11 @@
 #include "espalier/train/grid_states.hpp"
 
 #include <ATen/ATen.h>
-#include <sys/resource.h>
 
 #include <cmath>
 
 #include "espalier/core/error.hpp"
+#include "espalier/core/machine.hpp"
 
 namespace espalier::train {
 
@@ -71,14 +71,8 @@ at::Tensor relative_l2_errors(MPI_Comm comm, const at::Tensor& prediction, const
   return (sum_of_cells(comm, (prediction - truth).square()) / sum_of_cells(comm, truth.square())).sqrt();
 }
 
-double peak_memory_mb() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
-
 void report_peak_memory(core::Session& session) {
-  double peak = peak_memory_mb();
+  double peak = core::peak_memory_mb();
   MPI_Allreduce(MPI_IN_PLACE, &peak, 1, MPI_DOUBLE, MPI_MAX, session.comm());
   session.report().metric("peak_rss_mb", peak);
 }

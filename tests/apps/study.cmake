@@ -20,7 +20,7 @@ espalier_add_app_test(NAME study.no_reports LABELS unit sinode WILL_FAIL PASS_RE
 # Rows for each of several values, and a figure of them.
 espalier_add_app_test(NAME study.values LABELS unit impindiff DEPENDS study.clean
   PASS_REGEX "steps_cn_0.0125 .* cn .* 0.03" "steps_cn_0.025 .* 0.01" "steps_rk4" "study_runs/steps.png"
-             "checkpoints MB"
+             "checkpoints MB" "every run has ended as it should"
   COMMAND ${ESPALIER_PYTHON} tools/study tests/apps/study_costs.json --programs ${CMAKE_BINARY_DIR}/bin
           --output ${study_out})
 espalier_add_app_test(NAME study.im_pindiff LABELS unit impindiff WILL_FAIL PASS_REGEX "holds no reports yet"

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <memory>
+#include <vector>
 
 using namespace espalier;
 
@@ -92,6 +95,24 @@ BOOST_AUTO_TEST_CASE(threads_can_be_set) {
   BOOST_TEST(torch::get_num_threads() == 2);
   core::set_threads(before);
   BOOST_TEST(torch::get_num_threads() == before);
+}
+
+// Small blocks between large ones keep the C library from shortening its heap: only whole pages inside it can go back.
+BOOST_AUTO_TEST_CASE(freed_memory_goes_back) {
+  constexpr std::size_t large = 64 * 1024;
+  std::vector<std::unique_ptr<char[]>> blocks;
+  std::vector<std::unique_ptr<char[]>> pins;
+  for (int i = 0; i < 1000; ++i) {
+    blocks.emplace_back(new char[large]);
+    std::fill_n(blocks.back().get(), large, 'x');
+    pins.emplace_back(new char[64]);
+  }
+  blocks.clear();
+  const double before = core::resident_memory_mb();
+  BOOST_TEST(before > 60);
+  core::release_free_memory();
+  BOOST_TEST(core::resident_memory_mb() < before - 50);
+  BOOST_TEST(core::peak_memory_mb() >= before - 1);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

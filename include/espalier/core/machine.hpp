@@ -35,6 +35,10 @@ int cores_per_rank(MPI_Comm comm);
 /// Sets the threads of torch (intra-op; inter-op 1) and of the BLAS. Call before the first tensor.
 void set_threads(int threads);
 
+/// Memory of this process: now, and the most so far. 0 where the system does not say.
+double resident_memory_mb();
+double peak_memory_mb();
+
 /// Gives pages that hold nothing but freed memory back to the system, where the C library can (glibc). Long loops call
 /// it now and then: glibc before 2.38 finds no use for much of what aligned allocations leave behind.
 void release_free_memory();

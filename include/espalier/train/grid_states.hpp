@@ -31,8 +31,6 @@ at::Tensor relative_l1_errors(MPI_Comm comm, const at::Tensor& prediction, const
 /// The same in the L2 norm.
 at::Tensor relative_l2_errors(MPI_Comm comm, const at::Tensor& prediction, const at::Tensor& truth);
 
-/// The most memory that this process has held so far. Not collective.
-double peak_memory_mb();
 /// The metric peak_rss_mb: the largest rank's peak so far. Collective.
 void report_peak_memory(core::Session& session);
 
