@@ -52,7 +52,7 @@ void check_shape(const at::Tensor& field, std::int64_t cells, const char* what) 
 }  // namespace
 
 const std::vector<std::string>& boundary_names() {
-  static const std::vector<std::string> names = {"periodic", "dirichlet", "neumann"};
+  static const std::vector<std::string> names = {"periodic", "dirichlet", "neumann", "dirichlet_point"};
   return names;
 }
 
@@ -62,6 +62,12 @@ BoundaryType boundary_type(const std::string& name) {
   ESPALIER_REQUIRE(found != names.end(),
                    "there is no boundary type \"" + name + "\": choose one of " + core::join(names));
   return static_cast<BoundaryType>(found - names.begin());
+}
+
+Axis point_axis(PetscInt points, double lower, double upper, double value) {
+  const double half = 0.5 * (upper - lower) / static_cast<double>(points + 1);
+  const Boundary end{BoundaryType::dirichlet_point, value};
+  return {points, lower + half, upper - half, end, end};
 }
 
 CellGrid::CellGrid(MPI_Comm comm, std::vector<Axis> axes, PetscInt stencil_width)

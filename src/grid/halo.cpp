@@ -99,13 +99,16 @@ void Halo::fill(const double* state, Beyond beyond, double* buffer) const {
 void Halo::fill_boundary(int d, bool high, Beyond beyond, double* field) const {
   const auto axis = static_cast<std::size_t>(d);
   const Boundary& boundary = high ? grid_->axis(d).high : grid_->axis(d).low;
-  const bool dirichlet = boundary.type == BoundaryType::dirichlet;
+  const bool point = boundary.type == BoundaryType::dirichlet_point;
+  const bool dirichlet = point || boundary.type == BoundaryType::dirichlet;
   std::array<PetscInt, 3> count = grid_->extent();
   const std::int64_t outward = high ? strides_[axis] : -strides_[axis];
   double* last = field + first_ + (high ? (count[axis] - 1) * strides_[axis] : 0);
   count[axis] = 1;
   for (PetscInt layer = 1; layer <= grid_->stencil_width(); ++layer) {
-    const std::int64_t inner = beyond == Beyond::nearest ? 0 : -(layer - 1) * outward;
+    // Images are mirrored in the boundary face, or in the given point, which has none.
+    const std::int64_t mirrored = layer - (point && layer > 1 ? 2 : 1);
+    const std::int64_t inner = beyond == Beyond::nearest ? 0 : -mirrored * outward;
     // u_ghost = 2 g - u_in, or u_in + (2 layer - 1) h q
     double factor = beyond == Beyond::zero ? 0 : 1;
     double constant = 0;
@@ -113,6 +116,10 @@ void Halo::fill_boundary(int d, bool high, Beyond beyond, double* field) const {
     if (beyond == Beyond::values)
       constant =
           dirichlet ? 2 * boundary.value : static_cast<double>(2 * layer - 1) * grid_->spacing(d) * boundary.value;
+    if (point && layer == 1 && beyond != Beyond::nearest) {
+      factor = 0;
+      constant /= 2;
+    }
     for (PetscInt k = 0; k < count[2]; ++k)
       for (PetscInt j = 0; j < count[1]; ++j) {
         double* row = last + k * strides_[2] + j * strides_[1];

@@ -1,7 +1,7 @@
 #include "espalier/implicit/linear_solve.hpp"
 
+#include "espalier/implicit/solve_node.hpp"
 #include "krylov.hpp"
-#include "node.hpp"
 
 namespace espalier::implicit {
 

@@ -5,7 +5,6 @@
 
 #include "espalier/core/options.hpp"
 #include "krylov.hpp"
-#include "node.hpp"
 
 namespace espalier::implicit {
 

@@ -36,9 +36,12 @@ EllipticTerm::EllipticTerm(std::shared_ptr<const grid::CellGrid> grid, std::int6
       ghosted_(ghosted_diffusivity_.size()),
       ghosted_w_(ghosted_diffusivity_.size()) {
   for (int d = 0; d < grid_->dimension(); ++d)
-    for (const grid::Boundary& end : {grid_->axis(d).low, grid_->axis(d).high})
+    for (const grid::Boundary& end : {grid_->axis(d).low, grid_->axis(d).high}) {
+      ESPALIER_REQUIRE(end.type != grid::BoundaryType::dirichlet_point,
+                       "diffusion with reaction is for cells, not for grids of points: give it the boundary dirichlet");
       ESPALIER_REQUIRE(end.type != grid::BoundaryType::neumann || end.value == 0,
                        "diffusion with reaction takes Neumann boundaries without flux only: give them the value 0");
+    }
   ESPALIER_CALL(VecCreateSeq(PETSC_COMM_SELF, static_cast<PetscInt>(halo_.length()), like_ghosted_.out()));
 }
 

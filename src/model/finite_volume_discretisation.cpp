@@ -21,11 +21,11 @@ FiniteVolumeTerm::Discretisation::Discretisation(const std::shared_ptr<const gri
   for (std::size_t d = 0; d < dimension; ++d) {
     const int axis = static_cast<int>(d);
     inverse_spacing[d] = 1 / grid->spacing(axis);
-    const auto of_end = [](const grid::Boundary& end) {
-      return end.type == grid::BoundaryType::dirichlet ? -1.0 : 1.0;
-    };
+    const auto of_end = [](const grid::Boundary& end) { return end.type == grid::BoundaryType::neumann ? 1.0 : -1.0; };
     if (grid->at_low_boundary(axis)) reflection[d][0] = of_end(grid->axis(axis).low);
     if (grid->at_high_boundary(axis)) reflection[d][1] = of_end(grid->axis(axis).high);
+    point[d] = {grid->axis(axis).low.type == grid::BoundaryType::dirichlet_point,
+                grid->axis(axis).high.type == grid::BoundaryType::dirichlet_point};
     length[d] = 1;
     for (std::size_t e = 0; e < 3; ++e) {
       stride[d][e] = length[d];
@@ -124,10 +124,12 @@ void FiniteVolumeTerm::Discretisation::differentiate(const Coefficients& c, cons
 }
 
 // With u_ghost = s u_in + const, the derivative by u_in grows by s times the one by u_ghost: on the boundary face for
-// all ghosts, with four states on the next face for the one it sees.
+// all ghosts, with four states on the next face for the one it sees. A ghost that is given has no u_in; what lies
+// beyond it is mirrored in it.
 void FiniteVolumeTerm::Discretisation::fold(std::size_t d, bool high, double* result) const {
   const double s = reflection[d][high ? 1 : 0];
   if (s == 0) return;
+  const bool given = point[d][high ? 1 : 0];
   const int states = scheme.states;
   const auto by_state = [&](int m) { return result + derivatives(d, high ? states - 1 - m : m); };
   const std::size_t second = d == 0 ? 1 : 0;
@@ -138,12 +140,13 @@ void FiniteVolumeTerm::Discretisation::fold(std::size_t d, bool high, double* re
     for (std::int64_t j = 0; j < extent[second]; ++j) {
       const std::int64_t face = boundary + j * stride[d][second] + k * stride[d][third];
       for (int m = 0; m < states / 2; ++m) {
-        by_state(states - 1 - m)[face] += s * by_state(m)[face];
+        const int image = states - (given ? 2 : 1) - m;
+        if (image != m) by_state(image)[face] += s * by_state(m)[face];
         by_state(m)[face] = 0;
       }
       if (states < 4) continue;
       const std::int64_t neighbour = next + j * stride[d][second] + k * stride[d][third];
-      by_state(1)[neighbour] += s * by_state(0)[neighbour];
+      if (!given) by_state(1)[neighbour] += s * by_state(0)[neighbour];
       by_state(0)[neighbour] = 0;
     }
 }

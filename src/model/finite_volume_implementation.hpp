@@ -80,6 +80,7 @@ struct FiniteVolumeTerm::Discretisation {
   std::array<std::vector<FaceRow>, 3> rows;             // faces of cells of this rank
   std::array<std::vector<FaceRow>, 3> outer_rows;
   std::array<std::array<double, 2>, 3> reflection{};  // [d][end]: du_ghost/du_in at a physical boundary, else 0
+  std::array<std::array<bool, 2>, 3> point{};         // [d][end]: the first ghost is given, the next its images
   std::vector<double> scratch;                        // four rows of faces
 
   double* scratch_row(int n) { return scratch.data() + n * (extent[0] + 1); }

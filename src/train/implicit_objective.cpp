@@ -7,6 +7,7 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/options.hpp"
+#include "espalier/core/ranks.hpp"
 #include "espalier/petsc/tensor_view.hpp"
 
 namespace espalier::train {
@@ -82,12 +83,7 @@ std::vector<double> ImplicitObjective::times(std::int64_t intervals) const {
 
 // Making solvers is collective, so all ranks look them up under the same key.
 ImplicitObjective::Chain& ImplicitObjective::chain_for(const at::Tensor& u0) {
-  int size = 1;
-  MPI_Comm_size(comm_, &size);
-  std::vector<int> samples(static_cast<std::size_t>(size));
-  const int mine = static_cast<int>(u0.size(0));
-  MPI_Allgather(&mine, 1, MPI_INT, samples.data(), 1, MPI_INT, comm_);
-  auto& chain = chains_[samples];
+  auto& chain = chains_[core::counts_of_ranks(comm_, u0.size(0))];
   if (!chain) {
     chain = std::make_unique<Chain>();
     ESPALIER_CALL(VecCreateMPI(comm_, static_cast<PetscInt>(u0.numel()), PETSC_DETERMINE, chain->like.out()));

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "espalier/core/error.hpp"
+#include "espalier/core/ranks.hpp"
 #include "espalier/model/linear_operator.hpp"
 
 namespace espalier::train {
@@ -48,12 +49,7 @@ std::vector<double> IntegratorObjective::times(std::int64_t intervals) const {
 // The last batch of an epoch and the chunks of a validation have other sizes than the batches between; making an
 // integrator is collective, so all ranks look it up under the same key.
 ts::Integrator& IntegratorObjective::integrator_for(const at::Tensor& u0) {
-  int size = 1;
-  MPI_Comm_size(comm_, &size);
-  std::vector<int> samples(static_cast<std::size_t>(size));
-  const int mine = static_cast<int>(u0.size(0));
-  MPI_Allgather(&mine, 1, MPI_INT, samples.data(), 1, MPI_INT, comm_);
-  auto& integrator = integrators_[samples];
+  auto& integrator = integrators_[core::counts_of_ranks(comm_, u0.size(0))];
   if (!integrator)
     integrator = std::make_unique<ts::Integrator>(comm_, ts::BatchShape{u0.size(0), u0.size(1)}, system_, settings_);
   return *integrator;

@@ -113,10 +113,21 @@ BOOST_AUTO_TEST_CASE(arrays_of_another_shape_are_refused_everywhere, *utf::label
   BOOST_CHECK_THROW(grid.gather_natural(at::zeros({1, cells}, at::kDouble)), UserError);
 }
 
+BOOST_AUTO_TEST_CASE(points_lie_between_given_ends, *utf::label("prdp")) {
+  const CellGrid grid(PETSC_COMM_SELF, {grid::point_axis(30, 1, 3, 0.5)});
+  const at::Tensor x = grid.centres().select(1, 0);
+  BOOST_TEST(grid.spacing(0) == 2.0 / 31, boost::test_tools::tolerance(1e-14));
+  BOOST_TEST(x[0].item<double>() == 1 + 2.0 / 31, boost::test_tools::tolerance(1e-14));
+  BOOST_TEST(x[29].item<double>() == 1 + 60.0 / 31, boost::test_tools::tolerance(1e-14));
+  BOOST_TEST(grid.axis(0).low.value == 0.5);
+  BOOST_TEST((grid.axis(0).high.type == BoundaryType::dirichlet_point));
+}
+
 BOOST_AUTO_TEST_CASE(boundaries_have_names) {
   BOOST_TEST((grid::boundary_type("periodic") == BoundaryType::periodic));
   BOOST_TEST((grid::boundary_type("dirichlet") == BoundaryType::dirichlet));
   BOOST_TEST((grid::boundary_type("neumann") == BoundaryType::neumann));
+  BOOST_TEST((grid::boundary_type("dirichlet_point") == BoundaryType::dirichlet_point));
   BOOST_CHECK_THROW(grid::boundary_type("open"), UserError);
 }
 

@@ -23,11 +23,14 @@ inline grid::Axis bounded_axis(PetscInt cells, grid::Boundary low, grid::Boundar
 inline std::vector<Axes> various_axes() {
   const grid::Boundary dirichlet{grid::BoundaryType::dirichlet, 0.7};
   const grid::Boundary neumann{grid::BoundaryType::neumann, -0.4};
+  const grid::Boundary point{grid::BoundaryType::dirichlet_point, 0.3};
   return {{periodic_axis(9)},
           {bounded_axis(10, dirichlet, neumann)},
+          {bounded_axis(9, point, neumann)},
           {periodic_axis(7), periodic_axis(6)},
           {periodic_axis(6), bounded_axis(7, dirichlet, neumann)},
           {bounded_axis(7, neumann, dirichlet), bounded_axis(5, neumann, neumann)},
+          {bounded_axis(6, neumann, point), bounded_axis(7, point, point)},
           {bounded_axis(6, dirichlet, dirichlet), periodic_axis(5), bounded_axis(5, neumann, dirichlet)}};
 }
 
@@ -57,13 +60,17 @@ T value_at(const Axes& axes, const std::vector<T>& u, Index i, grid::Beyond beyo
       i[d] = (i[d] + n[d]) % n[d];
       continue;
     }
-    const long mirrored = i[d] < 0 ? -1 - i[d] : 2 * n[d] - 1 - i[d];
+    const bool point = end.type == grid::BoundaryType::dirichlet_point;
+    if (point && beyond != grid::Beyond::nearest && (i[d] == -1 || i[d] == n[d]))
+      return beyond == grid::Beyond::values ? T(end.value) : T(0);
+    const long shift = point ? 1 : 0;
+    const long mirrored = i[d] < 0 ? -1 - shift - i[d] : 2 * n[d] - 1 + shift - i[d];
     const double distance = static_cast<double>(std::abs(i[d] - mirrored)) * spacing_of(axes[d]);
     i[d] = mirrored;
     if (beyond == grid::Beyond::zero) factor = 0;
     if (beyond == grid::Beyond::nearest) i[d] = 2 * mirrored < n[d] ? 0 : n[d] - 1;
     if (beyond == grid::Beyond::nearest || beyond == grid::Beyond::zero) continue;
-    const bool dirichlet = end.type == grid::BoundaryType::dirichlet;
+    const bool dirichlet = point || end.type == grid::BoundaryType::dirichlet;
     if (dirichlet) factor = -1;
     if (beyond == grid::Beyond::values) constant = dirichlet ? 2 * end.value : distance * end.value;
   }

@@ -20,13 +20,15 @@ namespace {
 
 constexpr std::int64_t samples = 3;
 
-/// The grids of the other tests, their Neumann boundaries without flux.
+/// The grids of the other tests, with cells for points and Neumann boundaries without flux.
 std::vector<testing::Axes> axes_without_flux() {
   auto all = testing::various_axes();
   for (auto& axes : all)
     for (auto& axis : axes)
-      for (auto* end : {&axis.low, &axis.high})
+      for (auto* end : {&axis.low, &axis.high}) {
         if (end->type == grid::BoundaryType::neumann) end->value = 0;
+        if (end->type == grid::BoundaryType::dirichlet_point) end->type = grid::BoundaryType::dirichlet;
+      }
   return all;
 }
 
@@ -184,6 +186,7 @@ BOOST_AUTO_TEST_CASE(bad_coefficients_are_refused_on_all_ranks,
                  std::string::npos;
         });
   }
+  BOOST_CHECK_THROW(Problem({grid::point_axis(8)}, EllipticTerm::Rows::plain), UserError);
   BOOST_CHECK_THROW(Problem({testing::bounded_axis(8, wall, flux)}, EllipticTerm::Rows::plain), UserError);
 }
 

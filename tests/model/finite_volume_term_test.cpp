@@ -308,7 +308,7 @@ BOOST_AUTO_TEST_CASE(nothing_is_lost_between_cells,
 
 BOOST_AUTO_TEST_CASE(lifted_diffusivities_have_no_derivative,
                      *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
-  Problem problem(testing::various_axes()[3], schemes[1]);
+  Problem problem(testing::various_axes()[4], schemes[1]);
   const Numbers raw = problem.coefficients;
   const std::size_t start = raw.size() - problem.cells;
   problem.settings.diffusivity_floor = 1.4;
@@ -337,7 +337,7 @@ BOOST_AUTO_TEST_CASE(lifted_diffusivities_have_no_derivative,
 }
 
 BOOST_AUTO_TEST_CASE(fields_are_read_once_for_each_time_and_version, *utf::label("unit") * utf::label("np1")) {
-  const Problem problem(testing::various_axes()[3], schemes[3]);
+  const Problem problem(testing::various_axes()[4], schemes[3]);
   const auto moving =
       std::make_shared<testing::PlainFields>(problem.fields->names(), problem.part(problem.coefficients), 0.5);
   FiniteVolumeTerm term(problem.grid, problem.settings, moving);

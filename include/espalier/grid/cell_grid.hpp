@@ -19,9 +19,11 @@ using SfHandle = petsc::Handle<PetscSF, PetscSFDestroy>;
 
 /// What holds at one end of an axis.
 enum class BoundaryType {
-  periodic,   ///< both ends of the axis together
-  dirichlet,  ///< the value is u on the boundary face
-  neumann     ///< the value is the outward derivative of u on the boundary face
+  periodic,        ///< both ends of the axis together
+  dirichlet,       ///< the value is u on the boundary face
+  neumann,         ///< the value is the outward derivative of u on the boundary face
+  dirichlet_point  ///< the value is u half a cell beyond the boundary face, where the next centre would be: grids of
+                   ///< points whose outermost ones are given (see point_axis())
 };
 
 /// The names for options, in the order of the enumeration.
@@ -42,6 +44,10 @@ struct Axis {
   Boundary low = {};   ///< at `lower`
   Boundary high = {};  ///< at `upper`
 };
+
+/// Points at lower + i h, h = (upper - lower) / (points + 1), i = 1, ..., points, with `value` at both ends: the
+/// centres of cells from lower + h/2 to upper - h/2.
+Axis point_axis(PetscInt points, double lower = 0, double upper = 1, double value = 0);
 
 /// A DMDA with one unknown per cell, x fastest, whose parts are boxes. Fields on it are tensors [k, local_cells()]. The
 /// ranks form the box of boxes with the smallest inner surface. Construction is collective, the rest is not unless it

@@ -10,7 +10,8 @@ namespace espalier::grid {
 
 /// What stands in the ghost cells beyond boundaries that are not periodic; u_in is the cell's mirror image.
 enum class Beyond {
-  values,    ///< the boundary's rule: 2 g - u_in (Dirichlet) or u_in + d q (Neumann), d the distance of the two centres
+  values,  ///< the boundary's rule: 2 g - u_in (Dirichlet) or u_in + d q (Neumann), d the distance of the two centres;
+           ///< g itself at a Dirichlet point, and 2 g - u_in beyond it
   tangents,  ///< its linear part, g = q = 0
   zero,      ///< 0, for cotangents: a ghost cell has no equation
   nearest    ///< the value of the last cell before the boundary, for coefficients

@@ -1,4 +1,4 @@
-#include "node.hpp"
+#include "espalier/implicit/solve_node.hpp"
 
 #include <torch/autograd.h>
 #include <torch/csrc/autograd/engine.h>
