@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "espalier/core/options.hpp"
+#include "espalier/implicit/solve_node.hpp"
 #include "krylov.hpp"
 
 namespace espalier::implicit {

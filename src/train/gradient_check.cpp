@@ -85,12 +85,6 @@ class BatchLoss {
   std::unique_ptr<ts::Integrator> integrator_;
 };
 
-/// The loss along one random direction, e -> f(x + e d), and its derivative <gradient, d>.
-struct Line {
-  std::function<double(double)> value;
-  double derivative;
-};
-
 at::Tensor random_direction(const at::Tensor& like, std::uint64_t seed) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
   return at::randn(like.sizes(), generator, like.options()) * like.abs().mean();
@@ -266,6 +260,44 @@ void check_gradient(MPI_Comm comm, const ModelFactory& make_model, const nn::Mlp
     return make_model(settings);
   };
   check_gradient(comm, experiment, windows, report);
+}
+
+void check_gradient(MPI_Comm comm, Objective& objective, const WindowDataset& windows, core::RunReport& report) {
+  int rank = 0;
+  int size = 1;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &size);
+  const std::int64_t samples = std::min(check_samples, windows.size());
+  const Range mine = windows.part_of({0, samples}, rank, size);
+  const Batch batch = windows.gather_range(mine.first, mine.count);
+  const double weight = 1 / static_cast<double>(samples * windows.intervals() * windows.dof());
+  nn::FlatParameters& parameters = objective.parameters();
+  parameters.zero_gradient();
+  (void)objective.sum_and_gradient(batch.u0, batch.targets, weight);
+  const at::Tensor theta_bar = parameters.gradient().to(at::kDouble, false, true).contiguous();
+  MPI_Allreduce(MPI_IN_PLACE, theta_bar.data_ptr<double>(), static_cast<int>(theta_bar.numel()), MPI_DOUBLE, MPI_SUM,
+                comm);
+  const at::Tensor direction = random_direction(parameters.values(), 20240401);
+  const auto loss = [&] {
+    double sum = weight * objective.sum(batch.u0, batch.targets);
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, comm);
+    return sum;
+  };
+  report_difference(comm, {along_parameters(parameters, direction, loss), theta_bar.dot(direction).item<double>()},
+                    report);
+}
+
+void report_difference(MPI_Comm comm, const Line& line, core::RunReport& report) {
+  const double error = difference_error(line);
+  line.value(0);
+  const bool passed = error <= difference_tolerance;
+  report.metric("grad_check_difference", error);
+  ESPALIER_CALL(PetscPrintf(comm,
+                            "gradient check:\n  central difference in the parameters: relative error %.1e\n"
+                            "gradient check: %s\n",
+                            error, passed ? "passed" : "FAILED"));
+  if (!passed)
+    throw NumericalError("the gradient check failed: central difference in the parameters", __FILE__, __LINE__);
 }
 
 }  // namespace espalier::train

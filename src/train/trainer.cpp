@@ -122,6 +122,10 @@ RestartState Trainer::start() {
           read_model(comm_, options_.start, fingerprint_entry(fingerprint_, "network")).parameters);
   // Ranks that drew different initial values would never agree again.
   reduction_.broadcast_parameters();
+  if (!companions_.empty()) {
+    const double before = validation_error();
+    for (Companion* companion : companions_) companion->begin(before);
+  }
   RestartState state;
   state.best.validation = std::numeric_limits<double>::infinity();
   return state;
@@ -266,7 +270,7 @@ double Trainer::validation_error() {
   const core::StageScope stage("Validation");
   const double value = own_validation_ ? own_validation_() : error(held_out_);
   const bool expected = own_validation_ || held_out_.size() > 0;
-  if (expected && !std::isfinite(value))
+  if (expected && !may_blow_up_ && !std::isfinite(value))
     throw NumericalError("the error on held-out samples is not finite (" + figure(value) +
                              "): use a smaller time step or a smaller -train_lr",
                          __FILE__, __LINE__);

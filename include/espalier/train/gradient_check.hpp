@@ -12,6 +12,7 @@
 #include "espalier/core/report.hpp"
 #include "espalier/model/neural_term.hpp"
 #include "espalier/nn/mlp.hpp"
+#include "espalier/train/objective.hpp"
 #include "espalier/train/windows.hpp"
 #include "espalier/ts/integrator.hpp"
 
@@ -55,6 +56,19 @@ void check_gradient(MPI_Comm comm, const CheckedExperiment& experiment, const Wi
 void check_gradient(MPI_Comm comm, const ModelFactory& make_model, const nn::MlpSettings& network,
                     const ts::IntegratorSettings& integrator, double interval, const WindowDataset& windows,
                     core::RunReport& report);
+
+/// A central difference of any objective in all parameters, along a random direction, on a few windows: for models that
+/// are no systems of terms. Prints and reports the error as above, and throws NumericalError when it is not small. Give
+/// it a network in double precision. Collective on `comm`.
+void check_gradient(MPI_Comm comm, Objective& objective, const WindowDataset& windows, core::RunReport& report);
+
+/// The loss along one direction, e -> f(x + e d), and what the gradient says about it, <gradient, d>.
+struct Line {
+  std::function<double(double)> value;
+  double derivative;
+};
+/// What the check above does with a line. `value` is called collectively.
+void report_difference(MPI_Comm comm, const Line& line, core::RunReport& report);
 
 /// e -> loss() at theta + e `direction`, for differences and Taylor tests: parameters stay changed until the function
 /// is asked for e = 0. `parameters` must outlive it. Collective if `loss` is.

@@ -35,6 +35,9 @@ class Interrupted : public Error {
 class Companion {
  public:
   virtual ~Companion() = default;
+  /// Called on all ranks before the first epoch of a run that resumes nothing, with the error on held-out samples.
+  /// Collective.
+  virtual void begin(double /*validation*/) {}
   /// Called on all ranks when an epoch and its validation are done; may add figures to the row. Collective.
   virtual void epoch_done(HistoryRow& row) = 0;
   /// Puts its state into the restart file, under names of its own.
@@ -72,8 +75,12 @@ class Trainer {
   void add_companion(Companion& companion) { companions_.push_back(&companion); }
   /// Replaces the augmentation that -train_augment chose.
   void set_symmetry(std::shared_ptr<const Symmetry> symmetry) { symmetry_ = std::move(symmetry); }
-  /// Replaces the mean squared error on the held-out samples; `error` is called collectively.
-  void set_validation(std::function<double()> error) { own_validation_ = std::move(error); }
+  /// Replaces the mean squared error on the held-out samples; `error` is called collectively. `may_blow_up`: values
+  /// that are not finite do not end the run, as those of long predictions with a network that has learnt little yet.
+  void set_validation(std::function<double()> error, bool may_blow_up = false) {
+    own_validation_ = std::move(error);
+    may_blow_up_ = may_blow_up;
+  }
 
   /// Trains from the start, from -train_start or from -train_resume to the last epoch. Collective.
   /// Throws Interrupted after SIGINT, SIGTERM or the time limit: the current batch is finished and the restart file
@@ -135,6 +142,7 @@ class Trainer {
   Schedule schedule_;
   std::shared_ptr<const Symmetry> symmetry_;
   std::function<double()> own_validation_;
+  bool may_blow_up_ = false;
   std::vector<Companion*> companions_;
   double started_ = 0;
 };
