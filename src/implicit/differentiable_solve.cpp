@@ -1,5 +1,7 @@
 #include "espalier/implicit/differentiable_solve.hpp"
 
+#include "espalier/implicit/sample_krylov.hpp"
+#include "espalier/petsc/sample_vectors.hpp"
 #include "krylov.hpp"
 
 namespace espalier::implicit {
@@ -7,6 +9,8 @@ namespace espalier::implicit {
 namespace {
 
 constexpr double adjoint_tolerance = 1e-12;
+// By how much F(x) - F(0) and F_x x may differ: networks may be of single precision.
+constexpr double affine_tolerance = 1e-4;
 
 /// The residual at another time while the object lives.
 class TimeScope {
@@ -133,10 +137,49 @@ void DifferentiableSolve::backward(const KeptSolve& kept, Vec x_bar, Vec y_bar) 
 }
 
 Krylov& DifferentiableSolve::adjoint_solver() {
-  if (!adjoint_)
-    adjoint_ = std::make_unique<Krylov>(like_.get(), prefix_ + "adjoint_", adjoint_tolerance,
-                                        adjoint_preconditioner().c_str());
+  if (adjoint_) return *adjoint_;
+  adjoint_ =
+      std::make_unique<Krylov>(like_.get(), prefix_ + "adjoint_", adjoint_tolerance, adjoint_preconditioner().c_str());
+  adjoint_->set_effort(adjoint_effort_);
+  implicit::set_samples(adjoint_->ksp(), samples_);
   return *adjoint_;
+}
+
+void DifferentiableSolve::set_effort(const Effort& forward, const Effort& adjoint) {
+  for (const Effort& effort : {forward, adjoint}) {
+    ESPALIER_REQUIRE(effort.iterations >= 0,
+                     "the iterations of a solve cannot be negative; 0 leaves them to its options");
+    ESPALIER_REQUIRE(effort.tolerance >= 0 && effort.tolerance < 1,
+                     "the relative tolerance of a solve must be at least 0 and less than 1");
+  }
+  set_forward_effort(forward);
+  adjoint_effort_ = adjoint;
+  if (adjoint_) adjoint_->set_effort(adjoint);
+}
+
+void DifferentiableSolve::set_samples(PetscInt samples) {
+  petsc::SampleVectors().set(like_.get(), samples);
+  samples_ = samples;
+  set_forward_samples(samples);
+  if (adjoint_) implicit::set_samples(adjoint_->ksp(), samples);
+}
+
+void DifferentiableSolve::check_affine(Vec y, Vec x, Vec right, GuardedLinearization& products) {
+  if (is_affine_) return;
+  Vec value = lambda_.get();
+  Vec product = work_.get();
+  PetscReal scale = 0;
+  PetscReal difference = 0;
+  failures_->attempt(value, [&] { residual_->apply(x, y, value); });
+  products.jvp(x, product);
+  failures_->agree(comm());
+  ESPALIER_CALL(VecNorm(right, NORM_2, &scale));
+  ESPALIER_CALL(VecAXPY(value, 1.0, right));
+  ESPALIER_CALL(VecAXPY(value, -1.0, product));
+  ESPALIER_CALL(VecNorm(value, NORM_2, &difference));
+  ESPALIER_REQUIRE(difference <= affine_tolerance * scale,
+                   "the equation of a linear solve is not linear in x: solve it by a RootSolve");
+  is_affine_ = scale > 0;
 }
 
 KSP DifferentiableSolve::adjoint_ksp() { return adjoint_solver().ksp(); }

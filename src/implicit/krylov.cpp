@@ -1,9 +1,11 @@
 #include "krylov.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "espalier/core/log.hpp"
+#include "espalier/implicit/sample_krylov.hpp"
 
 namespace espalier::implicit {
 
@@ -58,6 +60,7 @@ Krylov::Krylov(Vec state, const std::string& prefix, double tolerance, PCType pr
     : comm_(PetscObjectComm(reinterpret_cast<PetscObject>(state))), prefix_(prefix), operator_(state) {
   PC pc = nullptr;
   PetscInt iterations = 0;
+  register_sample_krylov();
   ESPALIER_CALL(KSPCreate(comm_, ksp_.out()));
   ESPALIER_CALL(KSPSetOptionsPrefix(ksp(), prefix.c_str()));
   ESPALIER_CALL(KSPSetType(ksp(), KSPGMRES));
@@ -84,6 +87,7 @@ void Krylov::set_operator(std::shared_ptr<GuardedLinearization> linearization, F
 
 void Krylov::solve(Vec b, Vec x, bool transpose, Failures& failures) {
   const core::EventScope event(core::Event::linear_solve);
+  limit_.apply(ksp(), effort_);
   try {
     if (transpose) {
       ESPALIER_CALL(KSPSolveTranspose(ksp(), b, x));
@@ -92,21 +96,29 @@ void Krylov::solve(Vec b, Vec x, bool transpose, Failures& failures) {
     }
   } catch (const PetscFailure& failure) {
     failures.agree(comm_);
-    fail(transpose, failure.what());
+    fail(transpose, failure.what(), KSP_CONVERGED_ITERATING);
   }
   failures.agree(comm_);
+  require_success(x, transpose);
+}
+
+// Where no norms were computed nobody has seen yet whether values are finite.
+void Krylov::require_success(Vec x, bool transpose) const {
   KSPConvergedReason reason = KSP_CONVERGED_ITERATING;
   const char* name = nullptr;
   ESPALIER_CALL(KSPGetConvergedReason(ksp(), &reason));
   ESPALIER_CALL(KSPGetConvergedReasonString(ksp(), &name));
-  if (reason <= 0) fail(transpose, name);
+  if (reason <= 0 && !(limit_.limited() && reason == KSP_DIVERGED_ITS)) fail(transpose, name, reason);
+  if (!limit_.limited()) return;
+  PetscReal norm = 0;
+  ESPALIER_CALL(VecNorm(x, NORM_2, &norm));
+  if (std::isfinite(norm)) return;
+  fail(transpose, KSPConvergedReasons[KSP_DIVERGED_NANORINF], KSP_DIVERGED_NANORINF);
 }
 
-void Krylov::fail(bool transpose, const std::string& message) const {
+void Krylov::fail(bool transpose, const std::string& message, KSPConvergedReason reason) const {
   PetscInt iterations = 0;
   PetscInt recorded = 0;
-  KSPConvergedReason reason = KSP_CONVERGED_ITERATING;
-  ESPALIER_CALL(KSPGetConvergedReason(ksp(), &reason));
   ESPALIER_CALL(KSPGetIterationNumber(ksp(), &iterations));
   ESPALIER_CALL(KSPGetResidualHistory(ksp(), nullptr, &recorded));
   const std::string dash = "-" + prefix_;

@@ -12,6 +12,7 @@
 #include "espalier/implicit/residual.hpp"
 #include "espalier/model/shell_operators.hpp"
 #include "failures.hpp"
+#include "ksp_effort.hpp"
 
 namespace espalier::implicit {
 
@@ -43,6 +44,7 @@ class Operator {
 };
 
 /// Solves F_x x = b or F_x^T x = b. Options -<prefix>ksp_* and -<prefix>pc_*; GMRES without preconditioner by default.
+/// Knows the KSP types for samples.
 class Krylov {
  public:
   Krylov(Vec state, const std::string& prefix, double tolerance, PCType preconditioner);
@@ -53,18 +55,24 @@ class Krylov {
   /// Throws NumericalError with reason, course and advice on all ranks. Collective.
   void solve(Vec b, Vec x, bool transpose, Failures& failures);
 
+  /// From the next solve on.
+  void set_effort(const Effort& effort) { effort_ = effort; }
+
   KSP ksp() const { return ksp_.get(); }
   PCType preconditioner() const;
   long iterations() const;
 
  private:
-  [[noreturn]] void fail(bool transpose, const std::string& message) const;
+  [[noreturn]] void fail(bool transpose, const std::string& message, KSPConvergedReason reason) const;
+  void require_success(Vec x, bool transpose) const;
 
   MPI_Comm comm_;
   std::string prefix_;
   Operator operator_;
   petsc::KspHandle ksp_;
   std::vector<double> history_;
+  Effort effort_;
+  KspEffort limit_;
   bool filled_ = false;
   long version_ = 0;
   double time_ = 0;

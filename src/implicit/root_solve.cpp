@@ -1,9 +1,11 @@
 #include "espalier/implicit/root_solve.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
 #include "espalier/core/options.hpp"
+#include "espalier/implicit/sample_krylov.hpp"
 #include "espalier/implicit/solve_node.hpp"
 #include "krylov.hpp"
 
@@ -111,6 +113,7 @@ std::string RootSolve::adjoint_preconditioner() const {
 }
 
 void RootSolve::create_snes() {
+  register_sample_krylov();
   operator_ = std::make_unique<Operator>(function_.get());
   ESPALIER_CALL(SNESCreate(comm(), snes_.out()));
   ESPALIER_CALL(SNESSetOptionsPrefix(snes(), prefix().c_str()));
@@ -156,9 +159,10 @@ void RootSolve::read_options() {
   if (ours) ESPALIER_CALL(PetscOptionsSetValue(nullptr, mixing.c_str(), exact(settings_.damping).c_str()));
   ESPALIER_CALL(SNESSetFromOptions(snes()));
   if (ours) ESPALIER_CALL(PetscOptionsClearValue(nullptr, mixing.c_str()));
-  PetscInt iterations = 0;
-  ESPALIER_CALL(SNESGetTolerances(snes(), nullptr, nullptr, nullptr, &iterations, nullptr));
-  history_ = history_for(iterations);
+  ESPALIER_CALL(
+      SNESGetTolerances(snes(), nullptr, &tolerances_.relative, &tolerances_.step, &tolerances_.iterations, nullptr));
+  ESPALIER_CALL(SNESGetDivergenceTolerance(snes(), &tolerances_.divergence));
+  history_ = history_for(tolerances_.iterations);
   ESPALIER_CALL(
       SNESSetConvergenceHistory(snes(), history_.data(), nullptr, static_cast<PetscInt>(history_.size()), PETSC_TRUE));
 }
@@ -245,7 +249,39 @@ void RootSolve::iterate(Vec x) {
   failures().agree(comm());
   ESPALIER_CALL(SNESGetConvergedReason(snes(), &reason));
   ESPALIER_CALL(SNESGetConvergedReasonString(snes(), &name));
-  if (reason <= 0) fail(std::string(name) + " after " + std::to_string(iterations) + " iterations");
+  if (reason <= 0 && !took_its_effort(reason))
+    fail(std::string(name) + " after " + std::to_string(iterations) + " iterations");
+}
+
+// With iterations to take there is no other end, unless a tolerance is given.
+void RootSolve::set_forward_effort(const Effort& effort) {
+  effort_ = effort;
+  const bool limited = effort.iterations > 0;
+  if (snes_.empty()) {
+    ESPALIER_REQUIRE(effort.tolerance == 0, "unrolled solves take all their iterations: leave the tolerance out");
+    if (limited) set_iterations(effort.iterations);
+    return;
+  }
+  const double relative = limited || effort.tolerance > 0 ? effort.tolerance : tolerances_.relative;
+  const auto most = limited ? static_cast<PetscInt>(effort.iterations) : tolerances_.iterations;
+  ESPALIER_CALL(
+      SNESSetTolerances(snes(), PETSC_CURRENT, relative, limited ? 0 : tolerances_.step, most, PETSC_CURRENT));
+  ESPALIER_CALL(SNESSetDivergenceTolerance(snes(), limited ? PETSC_UNLIMITED : tolerances_.divergence));
+}
+
+void RootSolve::set_forward_samples(PetscInt samples) {
+  KSP ksp = nullptr;
+  if (snes_.empty()) return;
+  ESPALIER_CALL(SNESGetKSP(snes(), &ksp));
+  implicit::set_samples(ksp, samples);
+}
+
+// At rounding level a line search finds nothing better any more: further iterations would change nothing.
+bool RootSolve::took_its_effort(SNESConvergedReason reason) const {
+  if (effort_.iterations == 0) return false;
+  const std::size_t last = std::min(history_.size(), static_cast<std::size_t>(recorded_));
+  const bool at_rounding = last > 0 && history_[last - 1] <= tolerances_.relative * history_.front();
+  return reason == SNES_DIVERGED_MAX_IT || (reason == SNES_DIVERGED_LINE_SEARCH && at_rounding);
 }
 
 // x_(k+1) = x_k - damping W F(x_k, y).

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "espalier/implicit/effort.hpp"
 #include "espalier/implicit/residual.hpp"
 #include "espalier/petsc/handle.hpp"
 #include "espalier/petsc/vec_pool.hpp"
@@ -61,6 +62,15 @@ class DifferentiableSolve {
   /// Nothing to do when no adjoint ran since the last one.
   void finish_adjoint();
 
+  /// How far solves and adjoints go from now on; an adjoint may go another way than its solve. A nonlinear solve counts
+  /// its own iterations, an unrolled one its sweeps, which only iterations > 0 changes. Throws UserError for numbers
+  /// that make no sense.
+  void set_effort(const Effort& forward, const Effort& adjoint);
+  /// How many samples the vectors hold, 1 unless told: for methods with coefficients for each sample. Throws UserError
+  /// on all ranks when they do not divide. Collective.
+  void set_samples(PetscInt samples);
+  PetscInt samples() const { return samples_; }
+
   Residual& residual() { return *residual_; }
   const std::string& prefix() const { return prefix_; }
   /// Entries of a vector on this rank.
@@ -86,7 +96,13 @@ class DifferentiableSolve {
   virtual void backward(const KeptSolve& kept, Vec x_bar, Vec y_bar);
   /// The preconditioner that the adjoint's KSP has without options.
   virtual std::string adjoint_preconditioner() const = 0;
+  /// The two of set_effort() and set_samples() for the forward solve.
+  virtual void set_forward_effort(const Effort& effort) = 0;
+  virtual void set_forward_samples(PetscInt /*samples*/) {}
 
+  /// The first time that right = -F(0, y) is not 0: throws UserError unless F(x, y) = F_x x - right. No tolerance of a
+  /// solve enters. Collective.
+  void check_affine(Vec y, Vec x, Vec right, GuardedLinearization& products);
   void keep(Vec x);
   void note_beginning_at_y() { kept_->began_at_y = true; }
   MPI_Comm comm() const;
@@ -109,7 +125,10 @@ class DifferentiableSolve {
   petsc::VecHandle work_;
   std::shared_ptr<KeptSolve> kept_;
   std::shared_ptr<double> bytes_ = std::make_shared<double>(0);
+  Effort adjoint_effort_;
+  PetscInt samples_ = 1;
   bool unfinished_ = false;
+  bool is_affine_ = false;
 };
 
 }  // namespace espalier::implicit

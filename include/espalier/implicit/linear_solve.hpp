@@ -13,7 +13,8 @@ namespace espalier::implicit {
 /// Solves an equation that is affine in x, as LinearSystem or a ThetaStep of a linear term: F_x x = -F(0, y). Options
 /// -<prefix>ksp_* and -<prefix>pc_*: GMRES to a relative tolerance of 1e-10 without preconditioner, or with any that
 /// works on the terms' matrices. Where F_x is constant the preconditioner is made once per version of the parameters.
-/// With -<prefix>ksp_initial_guess_nonzero the first guess is what x holds.
+/// With -<prefix>ksp_initial_guess_nonzero the first guess is what x holds. Effort{K} is K iterations of the KSP:
+/// with -<prefix>ksp_type richardson -<prefix>pc_type jacobi, K sweeps of Jacobi's from 0.
 class LinearSolve : public DifferentiableSolve {
  public:
   /// `like`: a vector with the layout of x and y. Collective.
@@ -28,15 +29,13 @@ class LinearSolve : public DifferentiableSolve {
  private:
   void forward(Vec y, Vec x, Record record) override;
   std::string adjoint_preconditioner() const override;
-  void check_affine(Vec y, Vec x);
+  void set_forward_effort(const Effort& effort) override;
+  void set_forward_samples(PetscInt samples) override;
 
   std::unique_ptr<Krylov> solver_;
   petsc::VecHandle zero_;
-  petsc::VecHandle right_;    // -F(0, y)
-  petsc::VecHandle value_;    // F(x, y)
-  petsc::VecHandle product_;  // F_x x
+  petsc::VecHandle right_;  // -F(0, y)
   std::shared_ptr<GuardedLinearization> products_;
-  bool checked_ = false;
 };
 
 /// x as a node of torch's graph. b: float64 with the entries of this rank, in any shape, which x has too; it is the

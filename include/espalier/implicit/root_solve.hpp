@@ -52,6 +52,7 @@ struct RootSettings {
 /// Solves by SNES, to relative tolerances of 1e-12 (1e-6 where parameters are of single precision). Unrolled solves
 /// take their sweeps whatever the residual is, and fail only when a value is not finite; the fixed-point sweep is the
 /// only one that can be unrolled, since others would need derivatives of the matrices that they divide by.
+/// Effort{K} is K iterations of the SNES, such as K Newton steps, or K sweeps of an unrolled solve.
 class RootSolve : public DifferentiableSolve {
  public:
   /// `like`: a vector with the layout of x and y. Collective. Throws UserError for settings that do not go together.
@@ -87,6 +88,8 @@ class RootSolve : public DifferentiableSolve {
   void forward(Vec y, Vec x, Record record) override;
   void backward(const KeptSolve& kept, Vec x_bar, Vec y_bar) override;
   std::string adjoint_preconditioner() const override;
+  void set_forward_effort(const Effort& effort) override;
+  void set_forward_samples(PetscInt samples) override;
   void begin(Vec y, Vec x, Record record);
   void iterate(Vec x);
   void sweep(Vec x, Record record);
@@ -94,6 +97,7 @@ class RootSolve : public DifferentiableSolve {
     return settings_.solver == RootSolver::fixed_point || settings_.solver == RootSolver::anderson;
   }
   [[noreturn]] void fail(const std::string& message) const;
+  bool took_its_effort(SNESConvergedReason reason) const;
 
   RootSettings settings_;
   petsc::SnesHandle snes_;
@@ -102,6 +106,15 @@ class RootSolve : public DifferentiableSolve {
   petsc::VecHandle weights_;
   petsc::VecHandle last_;
   petsc::VecHandle products_[3];  // of an unrolled backward pass
+  /// What the options gave the SNES.
+  struct Tolerances {
+    double relative = 0;
+    double step = 0;
+    double divergence = 0;
+    PetscInt iterations = 0;
+  };
+  Tolerances tolerances_;
+  Effort effort_;
   std::vector<double> history_;
   PetscInt recorded_ = 0;
   Vec y_ = nullptr;  // of the present solve
