@@ -117,6 +117,8 @@ void SampleMethod::solve() {
   } else {
     residual(x, r);
   }
+  // A preconditioner may have failed on some ranks only: the first sum tells all of them.
+  ESPALIER_CALL(VecFlag(r, ksp_->reason == KSP_DIVERGED_PC_FAILED));
   if (!has_norms() || set_references(r)) iterate(x, r);
 }
 
@@ -145,8 +147,12 @@ bool SampleMethod::dots(std::initializer_list<petsc::SampleVectors::Dot> list) {
 
 bool SampleMethod::finite(const double* values, std::size_t count) {
   const bool all = std::all_of(values, values + count, [](double value) { return std::isfinite(value); });
-  if (!all) ksp_->reason = KSP_DIVERGED_NANORINF;
-  return all;
+  if (all) return true;
+  PCFailedReason failed = PC_NOERROR;
+  ESPALIER_CALL(PCReduceFailedReason(ksp_->pc));
+  ESPALIER_CALL(PCGetFailedReason(ksp_->pc, &failed));
+  ksp_->reason = failed != PC_NOERROR ? KSP_DIVERGED_PC_FAILED : KSP_DIVERGED_NANORINF;
+  return false;
 }
 
 bool SampleMethod::set_references(Vec r) {
