@@ -209,6 +209,10 @@ bool option_given(const std::string& name) {
   return given == PETSC_TRUE;
 }
 
+void default_option(const std::string& name, const std::string& value) {
+  if (!option_given(name)) ESPALIER_CALL(PetscOptionsSetValue(nullptr, name.c_str(), value.c_str()));
+}
+
 void reject_unknown_options(const std::vector<std::string>& prefixes) {
   PetscInt count = 0;
   char** names = nullptr;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "espalier/implicit/solve_node.hpp"
 #include "failures.hpp"
-#include "node.hpp"
 
 namespace espalier::implicit {
 

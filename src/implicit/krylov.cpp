@@ -48,7 +48,7 @@ std::vector<double> history_for(PetscInt iterations) {
 void Operator::set(std::shared_ptr<GuardedLinearization> linearization, bool with_matrix, bool refill) {
   if (with_matrix && !linearization->empty()) {
     if (!matrix_) {
-      matrix_ = std::make_unique<BatchMatrix>(state_, *linearization);
+      matrix_ = std::make_unique<BatchMatrix>(state_.get(), *linearization);
       refill = true;
     }
     if (refill) matrix_->fill(*linearization);

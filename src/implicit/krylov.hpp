@@ -30,7 +30,7 @@ std::vector<double> history_for(PetscInt iterations);
 /// The operator of a KSP: a shell of the products, and beside it the matrix of a batch where `ksp` needs one.
 class Operator {
  public:
-  explicit Operator(Vec state) : state_(state), shell_(state) {}
+  explicit Operator(Vec state) : state_(petsc::VecHandle::share(state)), shell_(state) {}
   /// Collective. An empty linearisation leaves the matrix as it is.
   void set(std::shared_ptr<GuardedLinearization> linearization, bool with_matrix, bool refill);
   Mat shell() const { return shell_.mat(); }
@@ -38,7 +38,7 @@ class Operator {
   Mat matrix() const { return matrix_ ? matrix_->mat() : shell_.mat(); }
 
  private:
-  Vec state_;
+  petsc::VecHandle state_;
   model::JacobianOperator shell_;
   std::unique_ptr<BatchMatrix> matrix_;
 };

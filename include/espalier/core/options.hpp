@@ -47,6 +47,10 @@ void read_options(MPI_Comm comm, const std::string& title, const std::function<v
 /// True when the option stands on the command line or in an options file. Not collective.
 bool option_given(const std::string& name);
 
+/// Gives an option this value unless it stands on the command line or in an options file: a program's own default for
+/// an option that a solver reads. Not collective; the same on all ranks.
+void default_option(const std::string& name, const std::string& value);
+
 /// Throws UserError when an option whose name begins with one of `prefixes` (with the dash, as "-train_") was given
 /// but never read: a misspelt option must not be ignored. Call it when all groups have been read.
 void reject_unknown_options(const std::vector<std::string>& prefixes);
