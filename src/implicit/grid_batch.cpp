@@ -4,17 +4,21 @@
 
 namespace espalier::implicit {
 
-void check_step(const grid::CellGrid& grid, int dimension, double step, double viscosity, const std::string& equation) {
-  const std::string start = "a step of " + equation + " ";
-  ESPALIER_REQUIRE(grid.dimension() == dimension, start + "needs a grid with " + std::to_string(dimension) +
+void check_periodic(const grid::CellGrid& grid, int dimension, const std::string& what) {
+  ESPALIER_REQUIRE(grid.dimension() == dimension, what + " needs a grid with " + std::to_string(dimension) +
                                                       (dimension == 1 ? " axis" : " axes") + ", not " +
                                                       std::to_string(grid.dimension()));
   for (int d = 0; d < dimension; ++d)
     ESPALIER_REQUIRE(grid.axis(d).low.type == grid::BoundaryType::periodic,
-                     start + "needs a periodic grid: make both ends of each axis periodic");
-  ESPALIER_REQUIRE(std::isfinite(step) && step > 0, start + "needs a positive time step, not " + std::to_string(step));
+                     what + " needs a periodic grid: make both ends of each axis periodic");
+}
+
+void check_step(const grid::CellGrid& grid, int dimension, double step, double viscosity, const std::string& equation) {
+  const std::string start = "a step of " + equation;
+  check_periodic(grid, dimension, start);
+  ESPALIER_REQUIRE(std::isfinite(step) && step > 0, start + " needs a positive time step, not " + std::to_string(step));
   ESPALIER_REQUIRE(std::isfinite(viscosity) && viscosity >= 0,
-                   start + "needs a viscosity of 0 or more, not " + std::to_string(viscosity));
+                   start + " needs a viscosity of 0 or more, not " + std::to_string(viscosity));
 }
 
 BatchSize::BatchSize(Vec u, const grid::CellGrid& grid, std::int64_t fields) {

@@ -43,6 +43,9 @@ class WriteArray {
   PetscScalar* array_ = nullptr;
 };
 
+/// Throws UserError unless the grid has `dimension` axes, all periodic. `what` begins the message.
+void check_periodic(const grid::CellGrid& grid, int dimension, const std::string& what);
+
 /// Throws UserError unless the grid has `dimension` axes, all periodic, the time step is positive and the viscosity not
 /// negative. `equation`: for the message.
 void check_step(const grid::CellGrid& grid, int dimension, double step, double viscosity, const std::string& equation);
