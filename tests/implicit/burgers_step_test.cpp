@@ -96,6 +96,27 @@ BOOST_AUTO_TEST_CASE(converges_with_order_one, *utf::label("unit") * utf::label(
   BOOST_TEST(std::abs(errors[1] / errors[2] - 2) < 0.1);
 }
 
+// Bhatia, Koehler, Thuerey (2025), F.3: 23 restarts of GMRES(2) leave 1e-5 of the residual in the second step.
+BOOST_AUTO_TEST_CASE(short_gmres_takes_as_many_restarts_as_published, *utf::label("unit") * utf::label("np1")) {
+  const ScopedOptions options("-ksp_gmres_restart 2 -ksp_rtol 1e-5");
+  const auto grid = ring(256, 1);
+  const auto residual = std::make_shared<BurgersStep>(grid, implicit::BurgersStepSettings{1e-3, 0.01});
+  const at::Tensor phases =
+      2 * M_PI * torch::arange(1, 21, torch::kDouble).unsqueeze(1) * grid->centres().view({1, -1});
+  torch::manual_seed(1);
+  const auto amplitudes = [] { return 2 * torch::rand({25, 20}, torch::kDouble) - 1; };
+  const at::Tensor start = amplitudes().matmul(phases.sin()) + amplitudes().matmul(phases.cos());
+  const Problem line{grid, 25, 1, residual, nullptr, nullptr};
+  LinearSolve solver(residual, line.vec(start).get());
+  const torch::NoGradGuard no_grad;
+  const at::Tensor first = implicit::linear_solve(solver, start.contiguous());
+  const long before = solver.iterations_forward();
+  (void)implicit::linear_solve(solver, first);
+  const long restarts = (solver.iterations_forward() - before + 1) / 2;
+  BOOST_TEST(restarts >= 18);
+  BOOST_TEST(restarts <= 28);
+}
+
 BOOST_AUTO_TEST_CASE(bad_grids_settings_and_states_are_refused,
                      *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
   using Settings = implicit::BurgersStepSettings;
