@@ -20,7 +20,8 @@ void GridNetworkSettings::read(MPI_Comm comm) {
     kind = static_cast<GridNetworkKind>(o.choice("-network_type", "layers between all cells, or convolutions",
                                                  kind_names, static_cast<std::size_t>(kind)));
   });
-  if (kind == GridNetworkKind::resnet) return resnet.read(comm);
+  // Both kinds' options are known, so that one options file serves either.
+  resnet.read(comm);
   // Hidden layers are the user's, the ends the grid's.
   std::vector<std::int64_t> widths = {entries(resnet.channels_in, resnet.cells)};
   widths.insert(widths.end(), mlp.widths.begin(), mlp.widths.end());

@@ -84,7 +84,7 @@ void RefinementOptions::read(MPI_Comm comm) {
         o.choice("-prdp_knob", "what a level changes", knob_names, static_cast<std::size_t>(knob)));
     metric = o.text("-prdp_metric", "name of the metric that is watched", metric);
     tolerances = o.reals("-prdp_tolerances", "relative tolerance of each level, for -prdp_knob tolerance", tolerances);
-    option = o.text("-prdp_option", "PETSc option that a level sets, for -prdp_knob option", option);
+    option = o.text("-prdp_option", "PETSc option, without its dash, that a level sets, for -prdp_knob option", option);
     const std::string values = o.text("-prdp_ladder", "its value at each level", core::join(ladder, ","));
     ladder = split(values);
     adjoint = o.integer("-prdp_adjoint", "iterations of all adjoint solves; 0: as many as the solves",
@@ -123,8 +123,8 @@ void Refinement::check() const {
                    options_.knob == RefinementKnob::tolerance
                        ? "-prdp_knob tolerance needs the tolerance of each level: -prdp_tolerances 1e-1,1e-2,..."
                        : "-prdp_knob option needs the value of each level: -prdp_ladder VALUE,VALUE,...");
-  ESPALIER_REQUIRE(options_.knob != RefinementKnob::option || (options_.option.size() > 1 && options_.option[0] == '-'),
-                   "-prdp_knob option needs the name of a PETSc option, with its dash: -prdp_option -NAME");
+  ESPALIER_REQUIRE(options_.knob != RefinementKnob::option || !options_.option.empty(),
+                   "-prdp_knob option needs the name of a PETSc option, without its dash: -prdp_option NAME");
   for (const double tolerance : options_.tolerances)
     ESPALIER_REQUIRE(tolerance > 0 && tolerance < 1, "-prdp_tolerances must be between 0 and 1");
   const long most = options_.levels();
@@ -146,7 +146,7 @@ void Refinement::apply() const {
   if (options_.knob == RefinementKnob::iterations) now.forward = {now.level, options_.early_exit};
   if (options_.knob == RefinementKnob::tolerance) now.forward = {most_iterations, options_.tolerances[place]};
   if (options_.knob == RefinementKnob::option) {
-    ESPALIER_CALL(PetscOptionsSetValue(nullptr, options_.option.c_str(), options_.ladder[place].c_str()));
+    ESPALIER_CALL(PetscOptionsSetValue(nullptr, ("-" + options_.option).c_str(), options_.ladder[place].c_str()));
     now.options_changed = true;
   }
   now.adjoint = now.forward;

@@ -39,7 +39,7 @@ espalier_add_app_test(NAME heat_emulator.by_tolerance LABELS unit prdp DEPENDS h
   PASS_REGEX "K_max [1-3] of K_eps 3" COMMAND heat_emulator ${heat_smoke} -prdp_knob tolerance -prdp_tolerances 0.3,0.1,0.01)
 espalier_add_app_test(NAME heat_emulator.by_option LABELS unit prdp DEPENDS heat_emulator.smoke
   PASS_REGEX "K_max [1-2] of K_eps 2"
-  COMMAND heat_emulator ${heat_smoke} -prdp_knob option -prdp_option -physics_pc_type -prdp_ladder jacobi,sor)
+  COMMAND heat_emulator ${heat_smoke} -prdp_knob option -prdp_option physics_pc_type -prdp_ladder jacobi,sor)
 espalier_add_app_test(NAME heat_emulator.adjoint LABELS unit prdp DEPENDS heat_emulator.smoke
   PASS_REGEX "levels of the physics" COMMAND heat_emulator ${heat_smoke} -prdp_adjoint 1 -heat_boundary periodic
           -physics_ksp_type espalier_cg -physics_adjoint_ksp_type espalier_cg)

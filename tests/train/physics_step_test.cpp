@@ -8,6 +8,7 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/model/finite_volume_term.hpp"
+#include "espalier/train/batches.hpp"
 
 using namespace espalier;
 using train::PhysicsStep;

@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_CASE(knobs_of_other_kinds, *utf::label("unit")) {
 
   o = options(0);
   o.knob = RefinementKnob::option;
-  o.option = "-test_refinement_ladder";
+  o.option = "test_refinement_ladder";
   o.ladder = {"jacobi", "ilu"};
   Refinement by_option = told.refine(o);
   BOOST_TEST(told.all.back().options_changed);

@@ -19,7 +19,7 @@ struct GridNetworkSettings {
   MlpSettings mlp;        ///< widths: of the hidden layers; those of both ends are made to fit the cells
   ResnetSettings resnet;  ///< its cells and channels are those of the states
 
-  /// Reads -network_type (mlp, resnet) and the options of that type. Collective on `comm`.
+  /// Reads -network_type (mlp, resnet) and the options of both. Collective on `comm`.
   void read(MPI_Comm comm);
   /// In single precision if asked for and allowed: gradient checks want double. The same parameters in both, up to
   /// rounding, and on all ranks. Throws UserError for settings that make no sense.

@@ -26,7 +26,7 @@ struct RefinementOptions {
   RefinementKnob knob = RefinementKnob::iterations;
   std::string metric = "validation";
   std::vector<double> tolerances;   ///< -prdp_tolerances
-  std::string option;               ///< -prdp_option, as "-physics_pc_type"
+  std::string option;               ///< -prdp_option, without its dash: "physics_pc_type"
   std::vector<std::string> ladder;  ///< -prdp_ladder
   long adjoint = 0;                 ///< -prdp_adjoint: iterations of all adjoint solves; 0: as many as the solves
   long fixed = 0;                   ///< -prdp_fixed: the level of a run without -prdp; 0: kmax
