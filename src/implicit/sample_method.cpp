@@ -41,6 +41,9 @@ PetscErrorCode set_from_options(KSP ksp, petsc::OptionItems items) noexcept { re
 
 PetscErrorCode view(KSP ksp, PetscViewer viewer) noexcept {
   return guard([&] {
+    PetscBool is_text = PETSC_FALSE;
+    ESPALIER_CALL(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(viewer), PETSCVIEWERASCII, &is_text));
+    if (is_text == PETSC_FALSE) return;
     ESPALIER_CALL(PetscViewerASCIIPrintf(viewer, "  samples=%d\n", static_cast<int>(samples_of(ksp))));
     of(ksp).view(viewer);
   });

@@ -52,7 +52,8 @@ struct RootSettings {
 /// Solves by SNES, to relative tolerances of 1e-12 (1e-6 where parameters are of single precision). Unrolled solves
 /// take their sweeps whatever the residual is, and fail only when a value is not finite; the fixed-point sweep is the
 /// only one that can be unrolled, since others would need derivatives of the matrices that they divide by.
-/// Effort{K} is K iterations of the SNES, such as K Newton steps, or K sweeps of an unrolled solve.
+/// Effort{K} is K iterations of the SNES, such as K Newton steps, or K sweeps of an unrolled solve. A line search looks
+/// at the whole batch: with -<prefix>snes_linesearch_type basic, each sample takes the steps of a solve of its own.
 class RootSolve : public DifferentiableSolve {
  public:
   /// `like`: a vector with the layout of x and y. Collective. Throws UserError for settings that do not go together.

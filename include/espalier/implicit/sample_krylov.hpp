@@ -24,7 +24,7 @@ constexpr const char* cg_type = "espalier_cg";
 constexpr const char* bcgs_type = "espalier_bcgs";
 /// GMRES(m) (Saad & Schultz 1986), m = -ksp_espalier_gmres_restart (30), preconditioned from the right so that norms
 /// are those of the equation. One iteration is one whole cycle of m products, and convergence is looked at after cycles
-/// only. Classical Gram-Schmidt done twice, two reductions a product. m + 2 work vectors.
+/// only. Classical Gram-Schmidt done twice, two reductions a product. m + 3 work vectors.
 constexpr const char* gmres_type = "espalier_gmres";
 
 /// Makes the types known to PETSc. May be called again; not collective.

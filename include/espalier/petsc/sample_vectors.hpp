@@ -3,6 +3,7 @@
 
 #include <petscvec.h>
 
+#include <cstddef>
 #include <initializer_list>
 #include <vector>
 
