@@ -11,8 +11,8 @@
 #include <sstream>
 #include <utility>
 
-#include "circular_pad.hpp"
 #include "espalier/core/error.hpp"
+#include "grid_convolution.hpp"
 
 namespace espalier::nn {
 
@@ -102,11 +102,8 @@ at::Tensor Resnet::over_channels(const at::Tensor& x, std::size_t layer) {
 
 // C x + b; x: [samples, from, ...].
 at::Tensor Resnet::convolve(const at::Tensor& x, std::size_t layer) {
-  const bool circular = settings_.boundary == ResnetBoundary::circular;
-  const std::vector<std::int64_t> one(settings_.cells.size(), 1);
-  const std::vector<std::int64_t> none(settings_.cells.size(), 0);
-  return at::convolution(circular ? pad_circular(x) : x, parameters().tensors()[2 * layer],
-                         parameters().tensors()[2 * layer + 1], one, circular ? none : one, one, false, none, 1);
+  return grid_convolution(x, parameters().tensors()[2 * layer], parameters().tensors()[2 * layer + 1],
+                          settings_.boundary == ResnetBoundary::circular);
 }
 
 at::Tensor Resnet::evaluate_part(const at::Tensor& u) {
@@ -138,11 +135,9 @@ at::Tensor Resnet::evaluate(double /*t*/, const at::Tensor& u) {
   return at::cat(values);
 }
 
-// A convolution's input and the values of its activation, which is the next one's input unless that is padded.
+// The values of each activation, which are the next convolution's input, and what the first one gets.
 std::size_t Resnet::tape_bytes(std::int64_t samples) const {
-  const std::int64_t convolutions = 2 * settings_.blocks;
-  const std::int64_t ghosts = settings_.boundary == ResnetBoundary::circular ? convolutions * padded_cells() : 0;
-  const std::int64_t numbers = inputs() + settings_.hidden * ((1 + convolutions) * cells_ + ghosts);
+  const std::int64_t numbers = inputs() + settings_.hidden * (1 + 2 * settings_.blocks) * cells_;
   return static_cast<std::size_t>(samples * numbers) * (settings_.single_precision ? sizeof(float) : sizeof(double));
 }
 

@@ -40,8 +40,8 @@ struct ResnetSettings {
 /// as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), fan_in = from 3^d (1 for d in W). The same seed gives the same parameters on
 /// every rank, up to rounding in both precisions.
 ///
-/// In float the convolutions are those of oneDNN, close to what the processor can do; torch has none in double, so
-/// that it takes ten times as long.
+/// In float the convolutions are those of oneDNN where torch has it, close to what the processor can do; in double our
+/// own, at a third to a half of that speed.
 class Resnet : public AutogradNetwork {
  public:
   /// Throws UserError when a number makes no sense.
