@@ -8,6 +8,7 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -161,6 +162,26 @@ BOOST_AUTO_TEST_CASE(products_with_the_jacobian_are_transposed, *utf::label("gra
     };
     const double e = 1e-6;
     BOOST_TEST(std::abs((value(e) - value(-e)) / (2 * e) - derivative) <= 1e-7 * std::max(1.0, std::abs(derivative)));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(second_derivatives_are_those_of_torch, *utf::label("gradient") * utf::label("np1")) {
+  for (const auto& s : all_settings()) {
+    nn::Resnet network(s);
+    const at::Tensor w = random_tensor({2, network.outputs()}, 2);
+    // d/du of the product of d/dtheta (w, y) with a direction
+    const auto mixed = [&](const std::vector<at::Tensor>& theta, const std::function<at::Tensor(at::Tensor)>& f) {
+      const at::Tensor u = random_tensor({2, network.inputs()}, 1).requires_grad_(true);
+      at::Tensor sum = torch::zeros({}, torch::kDouble);
+      for (const auto& theta_bar : torch::autograd::grad({f(u)}, theta, {w}, true, true))
+        sum = sum + (theta_bar * random_tensor(theta_bar.sizes(), 3)).sum();
+      return torch::autograd::grad({sum}, {u})[0];
+    };
+    const auto theta = copies(network);
+    const at::Tensor expected = mixed(theta, [&](const at::Tensor& u) { return torch_resnet(s, theta, u); });
+    const at::Tensor found =
+        mixed(network.parameters().tensors(), [&](const at::Tensor& u) { return network.evaluate(0, u); });
+    BOOST_TEST(difference(found, expected) <= 1e-12, network.fingerprint());
   }
 }
 
