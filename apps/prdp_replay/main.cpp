@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -77,6 +78,13 @@ void set_control_option(RefinementSettings& settings, const std::string& name, c
   settings.set(name.substr(std::string("-prdp_").size()), value);
 }
 
+// Options of trainings that say something about their solves, not about the decisions.
+bool is_of_training(const std::string& name) {
+  static const std::set<std::string> names = {"-prdp_knob",   "-prdp_metric",  "-prdp_tolerances", "-prdp_option",
+                                              "-prdp_ladder", "-prdp_adjoint", "-prdp_fixed",      "-prdp_early_exit"};
+  return names.count(name) > 0;
+}
+
 // Lines `-name value`; # begins a comment.
 void read_options_file(RefinementSettings& settings, const std::string& file) {
   const auto lines = lines_of(file);
@@ -86,7 +94,7 @@ void read_options_file(RefinementSettings& settings, const std::string& file) {
     std::string value;
     std::string more;
     words >> name >> value >> more;
-    if (!is_control_option(name)) continue;
+    if (!is_control_option(name) || is_of_training(name)) continue;
     const std::string where = place(file, static_cast<long>(i) + 1) + ": ";
     if (value.empty() || !more.empty()) fail(where + name + " needs one value");
     try {

@@ -87,4 +87,4 @@ endforeach()
 espalier_add_app_test(NAME options.burgers_emulator.paper LABELS unit prdp PASS_REGEX "levels of the physics"
   COMMAND burgers_emulator -options_file petsc_options/burgers_emulator/paper.opts -data_dir ${burgers_out}/data
           -burgers_points 16 -burgers_modes 2 -data_training 6 -data_held_out 2 -train_batch_size 3 -train_epochs 1
-          -network_hidden 4 -network_blocks 1)
+          -network_hidden 4 -network_blocks 1 -prdp_k0 1)

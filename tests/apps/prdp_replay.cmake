@@ -7,7 +7,7 @@ file(WRITE ${replay_out}/rising.txt "1\n1.1\n1.2\n1.3\n1.4\n1.5\n1.6\n")
 file(WRITE ${replay_out}/accident.txt "1\nnan\n1\n1\n")
 file(WRITE ${replay_out}/malformed.txt "1\n0.5 0.4\n")
 file(WRITE ${replay_out}/empty.txt "# nothing\n\n")
-file(WRITE ${replay_out}/app.opts "-train_epochs 7\n-prdp_tau_step 0.98  # of the paper\n# -prdp_delta 9\n-prdp_ema off\n")
+file(WRITE ${replay_out}/app.opts "-train_epochs 7\n-prdp\n-prdp_knob tolerance\n-prdp_tau_step 0.98  # of the paper\n# -prdp_delta 9\n-prdp_ema off\n")
 file(WRITE ${replay_out}/bad.opts "-train_epochs 7\n-prdp_tau_stepp 0.98\n")
 set(replay_labels LABELS unit prdp)
 
