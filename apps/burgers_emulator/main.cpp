@@ -1,7 +1,5 @@
 // Networks that emulate a step of Burgers' equation (Bhatia, Koehler & Thuerey 2025, section 4.3).
 #include "espalier/core/session.hpp"
-#include "espalier/implicit/linear_solve.hpp"
-#include "espalier/implicit/sample_krylov.hpp"
 #include "espalier/train/emulator.hpp"
 #include "problem.hpp"
 
@@ -17,7 +15,8 @@ const core::Program program = {
     "-physics_*\n"
     "    u_1 = f(u_0; theta),  u_2 = P_K(u_1)            a step by the network, a step by K cycles of GMRES(m)\n\n"
     "The matrix depends on what the network says, and so does the loss |u_2 - reference|^2, whose gradient takes K\n"
-    "cycles for the transposed system. With -prdp K grows when the validation error, of -emulator_steps steps of the\n"
+    "cycles for the transposed system. -burgers_step newton solves the nonlinear step, K counts Newton's iterations.\n"
+    "With -prdp K grows when the validation error, of -emulator_steps steps of the\n"
     "network alone, stops falling.\n"
     "(K. Bhatia, F. Koehler, N. Thuerey, Progressively Refined Differentiable Physics, 2025.)\n"};
 
@@ -53,9 +52,7 @@ void run_experiment(core::Session& session) {
   e.data = burgers_emulator::reference(equation, e.samples, session.comm());
   e.grid = std::make_shared<const grid::CellGrid>(session.comm(), equation.axes());
   e.make_solver = [&](Vec like, std::int64_t) {
-    return train::with_default_solver(
-        std::make_unique<implicit::LinearSolve>(burgers_emulator::step(equation, e.grid), like, "physics_"),
-        implicit::gmres_type, PCNONE);
+    return burgers_emulator::make_solver(equation, e.grid, like, "physics_");
   };
   train::train_emulator(session, e);
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "espalier/core/log.hpp"
+#include "espalier/core/options.hpp"
 #include "espalier/implicit/sample_krylov.hpp"
 
 namespace espalier::implicit {
@@ -60,6 +61,12 @@ Krylov::Krylov(Vec state, const std::string& prefix, double tolerance, PCType pr
     : comm_(PetscObjectComm(reinterpret_cast<PetscObject>(state))), prefix_(prefix), operator_(state) {
   PC pc = nullptr;
   PetscInt iterations = 0;
+  core::read_options(
+      comm_, "Linear solve",
+      [&](core::OptionReader& o) {
+        assembled_ = o.flag("-assembled", "products by a sparse matrix instead of the terms' own", false);
+      },
+      prefix);
   register_sample_krylov();
   ESPALIER_CALL(KSPCreate(comm_, ksp_.out()));
   ESPALIER_CALL(KSPSetOptionsPrefix(ksp(), prefix.c_str()));
@@ -75,11 +82,11 @@ Krylov::Krylov(Vec state, const std::string& prefix, double tolerance, PCType pr
 
 void Krylov::set_operator(std::shared_ptr<GuardedLinearization> linearization, Failures& failures, bool constant,
                           long version, double time) {
-  const bool with_matrix = needs_matrix(ksp());
+  const bool with_matrix = assembled_ || needs_matrix(ksp());
   if (with_matrix) failures.agree(comm_);
   const bool known = filled_ && constant && version == version_ && time == time_;
   operator_.set(std::move(linearization), with_matrix, !known);
-  ESPALIER_CALL(KSPSetOperators(ksp(), operator_.shell(), operator_.matrix()));
+  ESPALIER_CALL(KSPSetOperators(ksp(), assembled_ ? operator_.matrix() : operator_.shell(), operator_.matrix()));
   filled_ = with_matrix;
   version_ = version;
   time_ = time;

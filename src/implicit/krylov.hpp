@@ -44,6 +44,7 @@ class Operator {
 };
 
 /// Solves F_x x = b or F_x^T x = b. Options -<prefix>ksp_* and -<prefix>pc_*; GMRES without preconditioner by default.
+/// Products are the terms' own, or with -<prefix>assembled those of the batch's sparse matrix.
 /// Knows the KSP types for samples.
 class Krylov {
  public:
@@ -73,6 +74,7 @@ class Krylov {
   std::vector<double> history_;
   Effort effort_;
   KspEffort limit_;
+  bool assembled_ = false;
   bool filled_ = false;
   long version_ = 0;
   double time_ = 0;

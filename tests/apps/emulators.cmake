@@ -34,6 +34,16 @@ foreach(dimension IN ITEMS 2 3)
     COMMAND heat_emulator ${heat_smoke} -heat_dimension ${dimension} -heat_points 6 -heat_modes 2 -network_type resnet
             -network_hidden 4 -network_blocks 1 -network_precision float -train_epochs 3)
 endforeach()
+# The paper's heat on a line at full length: its savings and error, and what is reported against the prediction itself.
+foreach(norm IN ITEMS first reference)
+  espalier_add_app_test(NAME heat_emulator.paper_${norm} LABELS unit prdp PASS_REGEX "trained 100 epochs" "of K_eps 25"
+    COMMAND heat_emulator -options_file petsc_options/heat_emulator/paper_1d.opts -emulator_norm ${norm}
+            -data_held_out 1 -data_dir ${heat_out}/data_${norm} -output ${heat_out}/paper_${norm} -train_overwrite
+            -report ${heat_out}/paper_${norm}.json)
+  espalier_add_app_test(NAME heat_emulator.paper_${norm}.figures LABELS unit prdp DEPENDS heat_emulator.paper_${norm}
+    COMMAND ${ESPALIER_PYTHON} tests/apps/check_emulator.py ${heat_out}/paper_${norm} ${heat_out}/paper_${norm}.json
+            --norm ${norm} --savings 72 82 --error 0.06)
+endforeach()
 # Other knobs: a tolerance for each level; a preconditioner for each level; fewer iterations of the adjoint.
 espalier_add_app_test(NAME heat_emulator.by_tolerance LABELS unit prdp DEPENDS heat_emulator.smoke
   PASS_REGEX "K_max [1-3] of K_eps 3" COMMAND heat_emulator ${heat_smoke} -prdp_knob tolerance -prdp_tolerances 0.3,0.1,0.01)
@@ -74,6 +84,17 @@ foreach(ranks IN ITEMS 1 2)
     DEPENDS burgers_emulator.smoke PASS_REGEX "gradient check: passed"
     COMMAND burgers_emulator ${burgers_smoke} -grad_check)
 endforeach()
+# Newton's iterations as the level, and the linearised step by assembled matrices.
+espalier_add_app_test(NAME burgers_emulator.newton LABELS unit prdp PASS_REGEX "levels of the physics: K_max [1-9] of K_eps [1-9];"
+  COMMAND burgers_emulator ${burgers_smoke} -burgers_step newton -train_epochs 3 -prdp_kmax 4)
+espalier_add_app_test(NAME burgers_emulator.newton.grad_check LABELS gradient prdp PASS_REGEX "gradient check: passed"
+  DEPENDS burgers_emulator.newton COMMAND burgers_emulator ${burgers_smoke} -burgers_step newton -grad_check)
+espalier_add_app_test(NAME burgers_emulator.assembled LABELS unit prdp DEPENDS burgers_emulator.smoke
+  COMMAND burgers_emulator ${burgers_smoke} -physics_assembled -physics_adjoint_assembled
+          -report ${burgers_out}/assembled.json)
+espalier_add_app_test(NAME burgers_emulator.assembled_is_equal LABELS unit prdp DEPENDS burgers_emulator.assembled
+  COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py --tolerance 1e-6 ${burgers_out}/one.json
+          ${burgers_out}/assembled.json --metrics validation_error savings_percent k_max)
 espalier_add_app_test(NAME burgers_emulator.refuses.points LABELS unit prdp WILL_FAIL
   PASS_REGEX "-burgers_points" COMMAND burgers_emulator ${burgers_smoke} -burgers_points 1)
 

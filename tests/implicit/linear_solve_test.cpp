@@ -88,6 +88,23 @@ BOOST_AUTO_TEST_CASE(equals_the_dense_solve_and_its_derivative,
     }
 }
 
+BOOST_AUTO_TEST_CASE(products_may_be_those_of_matrices, *utf::label("prdp") * utf::label("np1") * utf::label("np2")) {
+  const ScopedOptions options("-ksp_rtol 1e-13 -assembled -adjoint_assembled");
+  Problem problem(1, 3);
+  LinearSolve solver(problem.residual, problem.like.get());
+  problem.check(solver);
+  problem.parameters->values()[1] += 0.05;
+  problem.parameters->mark_changed();
+  problem.check(solver);
+  for (KSP ksp : {solver.ksp(), solver.adjoint_ksp()}) {
+    Mat mat = nullptr;
+    PetscBool shell = PETSC_TRUE;
+    ESPALIER_CALL(KSPGetOperators(ksp, &mat, nullptr));
+    ESPALIER_CALL(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(mat), MATSHELL, &shell));
+    BOOST_TEST((shell == PETSC_FALSE));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(remainders_fall_quadratically, *utf::label("np1") * utf::label("np2")) {
   const ScopedOptions options("-ksp_rtol 1e-13");
   Problem problem;

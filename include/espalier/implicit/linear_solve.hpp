@@ -13,8 +13,9 @@ namespace espalier::implicit {
 /// Solves an equation that is affine in x, as LinearSystem or a ThetaStep of a linear term: F_x x = -F(0, y). Options
 /// -<prefix>ksp_* and -<prefix>pc_*: GMRES to a relative tolerance of 1e-10 without preconditioner, or with any that
 /// works on the terms' matrices. Where F_x is constant the preconditioner is made once per version of the parameters.
-/// With -<prefix>ksp_initial_guess_nonzero the first guess is what x holds. Effort{K} is K iterations of the KSP:
-/// with -<prefix>ksp_type richardson -<prefix>pc_type jacobi, K sweeps of Jacobi's from 0.
+/// With -<prefix>assembled the KSP's products are those of the terms' sparse matrices, too. With
+/// -<prefix>ksp_initial_guess_nonzero the first guess is what x holds. Effort{K} is K iterations of the KSP: with
+/// -<prefix>ksp_type richardson -<prefix>pc_type jacobi, K sweeps of Jacobi's from 0.
 class LinearSolve : public DifferentiableSolve {
  public:
   /// `like`: a vector with the layout of x and y. Collective.
