@@ -28,11 +28,18 @@ espalier_add_app_test(NAME heat_emulator.resume_is_exact LABELS unit prdp DEPEND
           --metrics validation_error savings_percent iterations_nominal)
 espalier_add_app_test(NAME heat_emulator.converged LABELS unit prdp DEPENDS heat_emulator.smoke
   PASS_REGEX "saved 0.0 %" COMMAND heat_emulator ${heat_smoke} -prdp false -train_epochs 2)
+espalier_add_app_test(NAME heat_emulator.plot LABELS unit prdp DEPENDS heat_emulator.smoke
+  PASS_REGEX "lines_state.png" "loss.png" "refinement.png"
+  COMMAND ${ESPALIER_PYTHON} tools/plot ${heat_out}/one --report ${heat_out}/one.json)
 foreach(dimension IN ITEMS 2 3)
   espalier_add_app_test(NAME heat_emulator.resnet_${dimension}d LABELS unit prdp
     PASS_REGEX "levels of the physics" FAIL_REGEX "nan"
     COMMAND heat_emulator ${heat_smoke} -heat_dimension ${dimension} -heat_points 6 -heat_modes 2 -network_type resnet
-            -network_hidden 4 -network_blocks 1 -network_precision float -train_epochs 3)
+            -network_hidden 4 -network_blocks 1 -network_precision float -train_epochs 3
+            -output ${heat_out}/resnet_${dimension}d -train_overwrite)
+  espalier_add_app_test(NAME heat_emulator.plot_${dimension}d LABELS unit prdp
+    DEPENDS heat_emulator.resnet_${dimension}d PASS_REGEX "fields_state.png"
+    COMMAND ${ESPALIER_PYTHON} tools/plot ${heat_out}/resnet_${dimension}d)
 endforeach()
 # The paper's heat on a line at full length: its savings and error, and what is reported against the prediction itself.
 foreach(norm IN ITEMS first reference)

@@ -25,3 +25,5 @@ espalier_add_app_test(NAME study.values LABELS unit impindiff DEPENDS study.clea
           --output ${study_out})
 espalier_add_app_test(NAME study.im_pindiff LABELS unit impindiff WILL_FAIL PASS_REGEX "holds no reports yet"
   COMMAND ${ESPALIER_PYTHON} tools/study im_pindiff --quick --table --output ${CMAKE_BINARY_DIR}/tests/study)
+espalier_add_app_test(NAME study.prdp LABELS unit prdp WILL_FAIL PASS_REGEX "holds no reports yet"
+  COMMAND ${ESPALIER_PYTHON} tools/study prdp --quick --table --output ${CMAKE_BINARY_DIR}/tests/study)
