@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "espalier/core/error.hpp"
+#include "espalier/implicit/sample_krylov.hpp"
 #include "espalier/model/finite_volume_term.hpp"
 #include "espalier/train/batches.hpp"
 
@@ -25,9 +26,9 @@ std::shared_ptr<const grid::CellGrid> line() {
   return std::make_shared<const grid::CellGrid>(PETSC_COMM_WORLD, std::vector<grid::Axis>{grid::point_axis(points)});
 }
 
-/// Backward Euler for the heat equation, by Jacobi.
-PhysicsStep heat(const std::shared_ptr<const grid::CellGrid>& grid) {
-  return PhysicsStep(grid, 1, [grid](Vec like, std::int64_t) {
+/// Backward Euler for the heat equation, by Jacobi or another method.
+PhysicsStep heat(const std::shared_ptr<const grid::CellGrid>& grid, KSPType ksp = KSPRICHARDSON, PCType pc = PCJACOBI) {
+  return PhysicsStep(grid, 1, [=](Vec like, std::int64_t) {
     model::FiniteVolumeSettings settings;
     settings.advection = model::Advection::none;
     settings.velocity = {0};
@@ -35,7 +36,7 @@ PhysicsStep heat(const std::shared_ptr<const grid::CellGrid>& grid) {
     const auto term = std::make_shared<model::FiniteVolumeTerm>(grid, settings);
     return train::with_default_solver(
         std::make_unique<implicit::LinearSolve>(std::make_shared<implicit::ThetaStep>(term, 1.0, 1.0), like, "test_"),
-        KSPRICHARDSON, PCJACOBI);
+        ksp, pc);
   });
 }
 
@@ -94,6 +95,21 @@ BOOST_AUTO_TEST_CASE(iterations_are_exactly_those_asked_for, *utf::label("gradie
   }
   BOOST_TEST(step.counters().ksp_its_forward == 8);
   BOOST_TEST(step.counters().ksp_its_adjoint == 11);
+}
+
+// x <- x + (r.r / r.Ar) r in each sample: a batch is not one long system.
+BOOST_AUTO_TEST_CASE(samples_have_steps_of_their_own, *utf::label("unit")) {
+  const Samples s;
+  PhysicsStep step = heat(line(), implicit::steepest_type, PCNONE);
+  step.set_effort({3, 0}, {3, 0});
+  const at::Tensor b = s.all * at::pow(10.0, at::arange(samples, at::kDouble)).unsqueeze(1);
+  at::Tensor x = at::zeros_like(b);
+  for (int k = 0; k < 3; ++k) {
+    const at::Tensor r = b - at::matmul(x, matrix());
+    x = x + r.square().sum(1, true) / (r * at::matmul(r, matrix())).sum(1, true) * r;
+  }
+  const torch::NoGradGuard no_graph;
+  BOOST_TEST(largest((step(s.own(b)) - s.own(x)) / s.own(b).norm(2, 1, true)) <= 1e-13);
 }
 
 // Other numbers of samples, none on some ranks, get solvers of their own.
