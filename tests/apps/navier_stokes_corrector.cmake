@@ -11,8 +11,12 @@ espalier_add_app_test(NAME navier_stokes_corrector.metrics LABELS unit prdp DEPE
   COMMAND ${ESPALIER_PYTHON} tests/apps/check_metrics.py ${corrector_out}/one.json validation_error
           validation_error_best solver_error savings_percent savings_ic_percent savings_pr_percent k_max k_eps
           iterations_nominal ksp_its_forward ksp_its_adjoint ksp_its_validation k_eps_seconds parameters peak_rss_mb)
+# 15 cells to 10: no coarse face but the first of three lies on a fine one.
+espalier_add_app_test(NAME navier_stokes_corrector.reference_has_no_divergence LABELS unit prdp
+  DEPENDS navier_stokes_corrector.smoke
+  COMMAND ${ESPALIER_PYTHON} tests/apps/divergence.py ${corrector_out}/data/navier_stokes_corrector_10_seed1.h5 1e-7)
 espalier_add_app_test(NAME navier_stokes_corrector.plot LABELS unit prdp DEPENDS navier_stokes_corrector.smoke
-  COMMAND ${ESPALIER_PYTHON} tools/plot ${corrector_out}/one)
+  COMMAND ${ESPALIER_PYTHON} tools/plot ${corrector_out}/one --report ${corrector_out}/one.json)
 espalier_add_app_test(NAME navier_stokes_corrector.np2 NP 2 LABELS unit prdp DEPENDS navier_stokes_corrector.smoke
   COMMAND navier_stokes_corrector ${corrector_smoke} -output ${corrector_out}/np2 -report ${corrector_out}/np2.json
           -train_overwrite)
