@@ -187,6 +187,7 @@ std::string Course::fingerprint() const {
 void Experiment::read(MPI_Comm comm) {
   refinement.read(comm);
   training = train::TrainerOptions::from_options(comm, training);
+  refinement.check(training);
   core::read_options(comm, "Navier-Stokes corrector", [&](core::OptionReader& o) {
     flow.read(o);
     samples.read(o);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -22,8 +23,8 @@ constexpr const char* help_text =
     "prdp_replay [options] FILE: the decisions of the refinement control about a history of its metric\n"
     "\n"
     "FILE has one value a line, the first one before any training; - is the standard input. Blank lines and lines\n"
-    "that begin with # are skipped. For each value a line is printed: 1 where the level rises, else 0. Two more\n"
-    "lines give the level, K, and the checkpoint, c, after the last value.\n"
+    "that begin with # are skipped. FILE.json is the report of a training. For each value a line is printed: 1 where\n"
+    "the level rises, else 0. Two more lines give the level, K, and the checkpoint, c, after the last value.\n"
     "\n"
     "  -prdp_tau_step X     a plateau is r > X [0.95]\n"
     "  -prdp_tau_stop X     progress since the checkpoint is rc < X [0.9]\n"
@@ -139,7 +140,29 @@ Request read_arguments(const std::vector<std::string>& arguments) {
   return request;
 }
 
+// The metric of each epoch in the report of a training, counted from 1.
+std::vector<Value> read_report(const std::string& file) {
+  std::ifstream stream(file);
+  if (!stream) fail("cannot read " + file);
+  const auto report = nlohmann::json::parse(stream, nullptr, false);
+  const nlohmann::json::json_pointer place_of_course("/refinement/course");
+  if (report.is_discarded() || !report.contains(place_of_course)) fail(file + " holds no course of a refined training");
+  std::vector<Value> values;
+  for (const auto& step : report.at(place_of_course)) {
+    const auto metric = step.find("metric");
+    const bool known = metric != step.end() && metric->is_number();
+    values.push_back({known ? metric->get<double>() : std::nan(""), static_cast<long>(values.size()) + 1});
+  }
+  return values;
+}
+
+bool is_report(const std::string& file) {
+  const std::string ending = ".json";
+  return file.size() > ending.size() && file.compare(file.size() - ending.size(), ending.size(), ending) == 0;
+}
+
 std::vector<Value> read_values(const std::string& file) {
+  if (is_report(file)) return read_report(file);
   const auto lines = lines_of(file);
   std::vector<Value> values;
   for (std::size_t i = 0; i < lines.size(); ++i) {

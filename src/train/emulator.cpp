@@ -255,6 +255,7 @@ void read_emulator(MPI_Comm comm, Emulator& e, const std::string& prefix,
                    const std::function<void(core::OptionReader&)>& own) {
   e.refinement.read(comm);
   e.training = TrainerOptions::from_options(comm, e.training);
+  e.refinement.check(e.training);
   core::read_options(comm, e.title, [&](core::OptionReader& o) {
     own(o);
     e.samples.read(o);

@@ -95,6 +95,11 @@ void RefinementOptions::read(MPI_Comm comm) {
   });
 }
 
+void RefinementOptions::check(const TrainerOptions& training) const {
+  ESPALIER_REQUIRE(!enabled || metric != "validation" || training.validate_every == 1,
+                   "-prdp decides after every epoch by the validation error: leave -train_validate_every at 1");
+}
+
 long RefinementOptions::levels() const {
   if (knob == RefinementKnob::tolerance) return static_cast<long>(tolerances.size());
   if (knob == RefinementKnob::option) return static_cast<long>(ladder.size());

@@ -66,6 +66,12 @@ foreach(ranks IN ITEMS 1 2)
 endforeach()
 espalier_add_app_test(NAME heat_emulator.refuses.steps LABELS unit prdp WILL_FAIL
   PASS_REGEX "-emulator_steps" COMMAND heat_emulator ${heat_smoke} -emulator_steps 0)
+espalier_add_app_test(NAME heat_emulator.refuses.validate_every LABELS unit prdp WILL_FAIL
+  PASS_REGEX "leave -train_validate_every at 1" COMMAND heat_emulator ${heat_smoke} -train_validate_every 2)
+# The control's decisions again, from the report.
+espalier_add_app_test(NAME heat_emulator.replay LABELS unit prdp DEPENDS heat_emulator.smoke
+  PASS_REGEX "^[01]\n" "\nK [0-9]+\nc [0-9.e-]+\n"
+  COMMAND prdp_replay -options_file petsc_options/heat_emulator/smoke.opts ${heat_out}/one.json)
 espalier_add_app_test(NAME heat_emulator.refuses.converged LABELS unit prdp WILL_FAIL DEPENDS heat_emulator.smoke
   PASS_REGEX "3 iterations of the solver do not bring the mean relative residual below"
   COMMAND heat_emulator ${heat_smoke} -physics_most 3)

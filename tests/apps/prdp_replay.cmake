@@ -57,3 +57,5 @@ replay_refuses(cap "-prdp_kmax 3: must be 0 .* -prdp_k0, 5" -prdp_k0 5 -prdp_kma
 replay_refuses(value "-prdp_c0 needs a value" ${replay_out}/plateau.txt -prdp_c0)
 replay_refuses(options_file ".*bad.opts:2: there is no option -prdp_tau_stepp" -options_file ${replay_out}/bad.opts
   ${replay_out}/plateau.txt)
+espalier_add_app_test(NAME prdp_replay.foreign_report ${replay_labels} WILL_FAIL
+  PASS_REGEX "holds no course of a refined training" COMMAND prdp_replay tests/apps/study.json)

@@ -34,6 +34,8 @@ struct RefinementOptions {
 
   /// Reads the options. Throws UserError. Collective on `comm`.
   void read(MPI_Comm comm);
+  /// Throws UserError when a run with these settings would not know its metric after each epoch.
+  void check(const TrainerOptions& training) const;
   /// Levels that there are: of a ladder its length, else control.kmax.
   long levels() const;
 };
