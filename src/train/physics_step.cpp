@@ -2,6 +2,7 @@
 
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -119,19 +120,33 @@ std::unique_ptr<implicit::DifferentiableSolve> exact_solver(std::shared_ptr<impl
   return with_default_solver(std::move(solve), ksp, PCNONE);
 }
 
+// Tries 1, 2, 4, ... iterations, and then halves the interval: about K log2 K of them instead of K^2 / 2.
 long iterations_to(PhysicsStep& step, const at::Tensor& u, double tolerance, long most) {
   const torch::NoGradGuard no_graph;
-  for (long k = 1; k <= most; ++k) {
+  const auto converges = [&](long k) {
     step.set_effort({k, 0}, {k, 0});
     const at::Tensor residuals = step.relative_residuals(u, step(u));
     std::array<double, 2> sums = {residuals.sum().item<double>(), static_cast<double>(residuals.numel())};
     MPI_Allreduce(MPI_IN_PLACE, sums.data(), 2, MPI_DOUBLE, MPI_SUM, step.grid().comm());
-    if (sums[0] / sums[1] < tolerance) return k;
+    return sums[0] / sums[1] < tolerance;
+  };
+  long too_few = 0;
+  long enough = 1;
+  while (!converges(enough)) {
+    if (enough == most)
+      throw NumericalError(std::to_string(most) +
+                               " iterations of the solver do not bring the mean relative residual below " +
+                               std::to_string(tolerance) + ": choose another solver, or give the iterations themselves",
+                           __FILE__, __LINE__);
+    too_few = enough;
+    enough = std::min(2 * enough, most);
   }
-  throw NumericalError(std::to_string(most) +
-                           " iterations of the solver do not bring the mean relative residual below " +
-                           std::to_string(tolerance) + ": choose another solver, or give the iterations themselves",
-                       __FILE__, __LINE__);
+  while (enough - too_few > 1) {
+    const long k = (too_few + enough) / 2;
+    (converges(k) ? enough : too_few) = k;
+  }
+  step.set_effort({enough, 0}, {enough, 0});
+  return enough;
 }
 
 }  // namespace espalier::train

@@ -71,8 +71,8 @@ std::unique_ptr<implicit::DifferentiableSolve> exact_solver(std::shared_ptr<impl
                                                             KSPType ksp);
 
 /// The least K for which the mean relative residual of u's samples, over all ranks, is below `tolerance` after K
-/// iterations: what converges the physics of a training (K_eps). Leaves the effort at K. Throws NumericalError when
-/// `most` iterations do not suffice. Collective.
+/// iterations: what converges the physics of a training (K_eps). For solvers whose residual does not rise; with others
+/// it is one such K. Leaves the effort at K. Throws NumericalError when `most` iterations do not suffice. Collective.
 long iterations_to(PhysicsStep& step, const at::Tensor& u, double tolerance, long most);
 
 }  // namespace espalier::train
