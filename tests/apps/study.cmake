@@ -27,3 +27,7 @@ espalier_add_app_test(NAME study.im_pindiff LABELS unit impindiff WILL_FAIL PASS
   COMMAND ${ESPALIER_PYTHON} tools/study im_pindiff --quick --table --output ${CMAKE_BINARY_DIR}/tests/study)
 espalier_add_app_test(NAME study.prdp LABELS unit prdp WILL_FAIL PASS_REGEX "holds no reports yet"
   COMMAND ${ESPALIER_PYTHON} tools/study prdp --quick --table --output ${CMAKE_BINARY_DIR}/tests/study)
+# Means over seeds, savings and figures of hand-written reports.
+espalier_add_app_test(NAME study.figures LABELS unit prdp
+  PASS_REGEX "tables and figures of hand-written reports are right"
+  COMMAND ${ESPALIER_PYTHON} tests/apps/study_figures_test.py tools/study ${CMAKE_BINARY_DIR}/tests/study_figures)
