@@ -137,7 +137,7 @@ void Trajectory::view(PetscViewer viewer) const {
 
 void Trajectory::start(TS ts) {
   const long steps = expected > 0 ? expected : estimated_steps(ts);
-  schedule_ = make_schedule(name_, steps, units_);
+  schedule_ = make_schedule(name_, steps, {units_});
   target_ = 0;
   usage = {};
   times_.assign(1, ts->ptime);
