@@ -45,6 +45,7 @@ class Integrator::Implementation {
   IntegratorSettings settings_;
   Method method_;
   petsc::TsHandle ts_;
+  petsc::TrajectoryHandle bounded_trajectory_;  // of ts_, kept while runs are not recorded
   std::vector<double> step_sizes_;
   long steps_ = 0;
   long runs_ = 0;
