@@ -75,6 +75,21 @@ bool takes_fixed_steps(TS ts) {
   return fixed == PETSC_TRUE;
 }
 
+// The error estimate of TSTHETA needs the step before, and is all that it uses it for unless guesses are extrapolated.
+bool controlled_by_the_step_before(TS ts) {
+  const bool theta = is_type(ts, TSTHETA) || is_type(ts, TSCN) || is_type(ts, TSBEULER);
+  if (!theta || takes_fixed_steps(ts)) return false;
+  PetscBool extrapolates = PETSC_FALSE;
+  const auto object = reinterpret_cast<PetscObject>(ts);
+  ESPALIER_CALL(PetscOptionsGetBool(object->options, object->prefix, "-ts_theta_initial_guess_extrapolate",
+                                    &extrapolates, nullptr));
+  ESPALIER_REQUIRE(extrapolates == PETSC_FALSE,
+                   std::string("-ts_theta_initial_guess_extrapolate with controlled steps is not for "
+                               "-ts_trajectory_type ") +
+                       trajectory_type + ": leave it out, or choose -ts_adapt_type none");
+  return true;
+}
+
 /// The stages of the step that was taken last.
 std::vector<Vec> stages_of(TS ts) {
   PetscInt count = 0;
@@ -120,6 +135,7 @@ class Trajectory {
   std::unique_ptr<Schedule> schedule_;
   Choice choice_;
   long target_ = 0;            // where the run's next action is
+  bool restarts_ = true;       // each step of the run is one after a restart
   bool under_way_ = false;     // the run is not over, or no step of it has been reversed yet
   std::vector<double> times_;  // t_n
   std::vector<double> sizes_;  // h_n of the step to t_(n+1)
@@ -176,6 +192,7 @@ void Trajectory::start(TS ts) {
       std::make_unique<Storage>(PetscObjectComm(reinterpret_cast<PetscObject>(ts)), options_.folder, options_.disk);
   schedule_ = make_schedule(choice_.schedule, choice_.steps, choice_.budget);
   watch_accepted_steps(ts);
+  restarts_ = !controlled_by_the_step_before(ts);
   target_ = 0;
   under_way_ = true;
   usage = {};
@@ -199,7 +216,7 @@ void Trajectory::set(TS ts, long step) {
   } else {
     note_step(ts, step);
   }
-  ts->steprestart = PETSC_TRUE;
+  if (restarts_) ts->steprestart = PETSC_TRUE;
   if (step < target_) return;
   const bool over = ts->reason != TS_CONVERGED_ITERATING;
   // Another TSSolve may go on from here. A schedule that was told the right number has nothing more to do.
