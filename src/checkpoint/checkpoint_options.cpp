@@ -74,6 +74,8 @@ void CheckpointOptions::read(core::OptionReader& o) {
   folder = o.text("-checkpoint_dir", "where files of checkpoints lie during a run",
                   temporary != nullptr && *temporary != '\0' ? temporary : ".");
   steps = o.integer("-checkpoint_steps", "steps of the whole run, when its times do not tell; 0: they do", 0, 0);
+  keep_graph = o.flag("-checkpoint_keep_graph", "networks keep their evaluations of a repeated step for its adjoint",
+                      keep_graph);
   view = o.flag("-checkpoint_view", "say what is planned before a run", ram > 0 || disk > 0 || schedule == "auto");
   ESPALIER_REQUIRE(units == 0 || ram == 0, "-checkpoint_units and -checkpoint_ram say the same: leave one of them out");
   ESPALIER_REQUIRE(schedule != "all" || (units == 0 && ram == 0 && disk == 0),
@@ -87,13 +89,14 @@ void CheckpointOptions::read(core::OptionReader& o) {
 }
 
 bool CheckpointOptions::operator==(const CheckpointOptions& other) const {
-  return std::tie(schedule, units, ram, disk, folder, steps, view) ==
-         std::tie(other.schedule, other.units, other.ram, other.disk, other.folder, other.steps, other.view);
+  return std::tie(schedule, units, ram, disk, folder, steps, keep_graph, view) ==
+         std::tie(other.schedule, other.units, other.ram, other.disk, other.folder, other.steps, other.keep_graph,
+                  other.view);
 }
 
 bool operator==(const RunShape& a, const RunShape& b) {
-  return std::tie(a.steps, a.steps_known, a.stages, a.stiffly_accurate, a.state_bytes, a.all_state_bytes) ==
-         std::tie(b.steps, b.steps_known, b.stages, b.stiffly_accurate, b.state_bytes, b.all_state_bytes);
+  return std::tie(a.steps, a.steps_known, a.stages, a.stiffly_accurate, a.state_bytes, a.file_bytes) ==
+         std::tie(b.steps, b.steps_known, b.stages, b.stiffly_accurate, b.state_bytes, b.file_bytes);
 }
 
 Choice choose_schedule(const CheckpointOptions& options, const RunShape& run) {
@@ -101,7 +104,7 @@ Choice choose_schedule(const CheckpointOptions& options, const RunShape& run) {
   budget.stages = run.stages;
   budget.stiffly_accurate = run.stiffly_accurate;
   budget.memory = options.units > 0 ? options.units : units_of(options.ram, run.state_bytes);
-  budget.disk = units_of(options.disk, run.all_state_bytes);
+  budget.disk = units_of(options.disk, run.file_bytes);
   try {
     Choice choice{schedule_for(options, run, budget), budget, run.steps};
     // The stages of the last step too: another TSSolve may follow.

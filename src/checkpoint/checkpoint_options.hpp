@@ -11,13 +11,14 @@
 namespace espalier::checkpoint {
 
 struct CheckpointOptions {
-  std::string schedule;  ///< -checkpoint_schedule; empty: what the other options suggest
-  long units = 0;        ///< -checkpoint_units: states kept at most; 0: not given
-  double ram = 0;        ///< -checkpoint_ram: bytes of each rank; 0: not given
-  double disk = 0;       ///< -checkpoint_disk: bytes of all ranks together
-  std::string folder;    ///< -checkpoint_dir
-  long steps = 0;        ///< -checkpoint_steps: of the whole run; 0: by its times and step size
-  bool view = false;     ///< -checkpoint_view: one line before the first run, and where another plan follows
+  std::string schedule;     ///< -checkpoint_schedule; empty: what the other options suggest
+  long units = 0;           ///< -checkpoint_units: states kept at most; 0: not given
+  double ram = 0;           ///< -checkpoint_ram: bytes of each rank; 0: not given
+  double disk = 0;          ///< -checkpoint_disk: bytes of all ranks together
+  std::string folder;       ///< -checkpoint_dir
+  long steps = 0;           ///< -checkpoint_steps: of the whole run; 0: by its times and step size
+  bool keep_graph = false;  ///< -checkpoint_keep_graph: the Integrator's
+  bool view = false;        ///< -checkpoint_view: one line before the first run, and where another plan follows
 
   /// Throws UserError for values that no run can have.
   void read(core::OptionReader& o);
@@ -30,8 +31,8 @@ struct RunShape {
   bool steps_known = true;  ///< false: `steps` is a guess
   long stages = 1;
   bool stiffly_accurate = false;
-  double state_bytes = 0;      ///< of the largest rank
-  double all_state_bytes = 0;  ///< of all ranks together
+  double state_bytes = 0;  ///< of the largest rank
+  double file_bytes = 0;   ///< of a state on disk, all ranks together
 };
 
 bool operator==(const RunShape& a, const RunShape& b);

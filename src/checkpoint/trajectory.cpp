@@ -104,6 +104,7 @@ class Trajectory {
   explicit Trajectory(TSTrajectory petsc) : petsc_(petsc) {}
 
   void set_options(const CheckpointOptions& options);
+  bool keeps_graph() const { return options_.keep_graph; }
   void view(PetscViewer viewer) const;
   /// u_step of the run is there.
   void set(TS ts, long step);
@@ -162,13 +163,13 @@ RunShape Trajectory::shape_of_run(TS ts) const {
   const auto stages = stages_of(ts);
   run.stages = static_cast<long>(stages.size());
   run.stiffly_accurate = stages.back() == ts->vec_sol;
+  const MPI_Comm comm = PetscObjectComm(reinterpret_cast<PetscObject>(ts));
   PetscInt local = 0;
-  PetscInt global = 0;
   ESPALIER_CALL(VecGetLocalSize(ts->vec_sol, &local));
-  ESPALIER_CALL(VecGetSize(ts->vec_sol, &global));
-  MPI_Allreduce(MPI_IN_PLACE, &local, 1, MPIU_INT, MPI_MAX, PetscObjectComm(reinterpret_cast<PetscObject>(ts)));
   run.state_bytes = static_cast<double>(local) * sizeof(PetscScalar);
-  run.all_state_bytes = static_cast<double>(global) * sizeof(PetscScalar);
+  MPI_Allreduce(MPI_IN_PLACE, &run.state_bytes, 1, MPI_DOUBLE, MPI_MAX, comm);
+  run.file_bytes = file_bytes({ts->vec_sol});
+  MPI_Allreduce(MPI_IN_PLACE, &run.file_bytes, 1, MPI_DOUBLE, MPI_SUM, comm);
   return run;
 }
 
@@ -388,6 +389,8 @@ void expect_steps(TSTrajectory trajectory, long steps) { checked(trajectory).exp
 void set_around_repetitions(TSTrajectory trajectory, std::function<void(const std::function<void()>&)> around) {
   checked(trajectory).around = std::move(around);
 }
+
+bool keeps_graph(TSTrajectory trajectory) { return checked(trajectory).keeps_graph(); }
 
 Usage usage(TSTrajectory trajectory) { return checked(trajectory).usage; }
 

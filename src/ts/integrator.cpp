@@ -86,12 +86,22 @@ void Integrator::Implementation::set_trajectory(Record record) {
   if (checkpoint::follows_schedule(trajectory)) {
     bounded_trajectory_ = petsc::TrajectoryHandle::share(trajectory);
     checkpoint::expect_steps(trajectory, adaptive_ ? 0 : expected_steps());
+    kept_graphs_ = checkpoint::keeps_graph(trajectory) ? evaluations_of_a_step() : 0;
     checkpoint::set_around_repetitions(trajectory, [this](const std::function<void()>& steps) { repeat(steps); });
   } else {
     ESPALIER_REQUIRE(!bounded,
                      "-checkpoint_* options are for -ts_trajectory_type espalier: leave -ts_trajectory_type out, or "
                      "them");
   }
+}
+
+// As many as its stages; Newton's method makes others on its way, and the solution's last.
+std::size_t Integrator::Implementation::evaluations_of_a_step() const {
+  ESPALIER_CALL(TSSetUp(ts_.get()));
+  PetscInt stages = 0;
+  ESPALIER_CALL(TSGetStages(ts_.get(), &stages, nullptr));
+  constexpr std::size_t newton_evaluations = 8;
+  return static_cast<std::size_t>(stages) * (implicit_ && !implicit_is_affine_ ? newton_evaluations : 1);
 }
 
 // Steps of the run are repeated in the middle of its adjoint, which has its own linear solver.
@@ -102,7 +112,7 @@ void Integrator::Implementation::repeat(const std::function<void()>& steps) {
     void set(bool on) const {
       self_.repeating_ = on;
       for (auto& term : {self_.explicit_, self_.implicit_})
-        if (term) term->repeat_evaluations(on);
+        if (term) term->repeat_evaluations(on, self_.kept_graphs_);
     }
     Implementation& self_;
   };

@@ -51,6 +51,7 @@ class Integrator::Implementation {
   long runs_ = 0;
   double checkpoint_bytes_ = 0;
   long repeated_steps_ = 0;
+  std::size_t kept_graphs_ = 0;  // network evaluations kept while steps are repeated
 
   long forward_iterations() const { return past_forward_iterations_ + total_iterations(forward_ksp()); }
   long adjoint_iterations() const { return past_adjoint_iterations_ + total_iterations(adjoint_ksp_.get()); }
@@ -81,6 +82,7 @@ class Integrator::Implementation {
   void set_trajectory(Record record);
   TSTrajectory trajectory() const;
   void repeat(const std::function<void()>& steps);
+  std::size_t evaluations_of_a_step() const;
   void solve();
   void apply(model::Term& term, double t, Vec u, Vec y);
   FiniteCheck finite_check() const { return {comm_, shape_.dof, settings_.dump_directory, method_.name}; }

@@ -290,6 +290,30 @@ BOOST_AUTO_TEST_CASE(gradients_have_the_same_bits_for_every_schedule,
   BOOST_TEST(folder.size() == 0U);
 }
 
+// The adjoint of a repeated step finds what the repetition kept: a backward pass is all that it costs.
+BOOST_AUTO_TEST_CASE(kept_graphs_save_evaluations, *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
+  for (const std::string method : {"rk4", "3", "l2"}) {
+    Setup setup;
+    setup.keep_bytes = 0;
+    Problem problem(method, setup);
+    const Gradient expected = problem.gradient();
+    const auto evaluations = [&](const std::string& option) {
+      const ScopedOptions options("-run_checkpoint_units 2 " + option);
+      const long before = problem.system.neural->counters().recomputed;
+      check_same_bits(problem.gradient(), expected);
+      return problem.system.neural->counters().recomputed - before;
+    };
+    const long without = evaluations("");
+    const long with = evaluations("-run_checkpoint_keep_graph");
+    const long of_a_step = problem.system.neural->counters().forward / problem.integrator->runs() / steps;
+    BOOST_TEST_CONTEXT(method) {
+      // Of the last step of the run there is no repetition.
+      BOOST_TEST(with == (problem.integrator->repeated_steps() + 1) * of_a_step);
+      BOOST_TEST(without == (problem.integrator->repeated_steps() + steps) * of_a_step);
+    }
+  }
+}
+
 // With room for everything nothing is repeated.
 BOOST_AUTO_TEST_CASE(auto_keeps_all_that_fits, *utf::label("unit")) {
   Problem problem("rk4");

@@ -25,6 +25,9 @@ namespace espalier::checkpoint {
 ///   -checkpoint_units N          states kept at most, instead of bytes
 ///   -checkpoint_steps N          of the whole run, when several TSSolve make it or steps are controlled
 ///   -checkpoint_view             one line with the plan before the run; with budgets in bytes unless it is false
+/// The Integrator takes another one:
+///   -checkpoint_keep_graph       networks keep their evaluations of repeated steps until the adjoint has used them: no
+///                                stage is evaluated once more for its product, for the memory of one step's graphs
 /// The stages of the step taken last are the TS's own and not in the budget.
 ///
 /// Each step is taken as one after a restart, so that nothing passes from step to step but the state: no FSAL, no
@@ -48,6 +51,9 @@ void expect_steps(TSTrajectory trajectory, long steps);
 /// `around` is called whenever steps are repeated, with a function that repeats them: to put things right for them
 /// before and to put them back afterwards.
 void set_around_repetitions(TSTrajectory trajectory, std::function<void(const std::function<void()>&)> around);
+
+/// Whether -checkpoint_keep_graph was given.
+bool keeps_graph(TSTrajectory trajectory);
 
 /// Of the run that was recorded last and its adjoint as far as it has come.
 struct Usage {
