@@ -148,12 +148,23 @@ const std::vector<std::string>& schedule_names() {
   return names;
 }
 
-std::unique_ptr<Schedule> make_schedule(const std::string& name, long steps, long units) {
+std::unique_ptr<Schedule> make_schedule(const std::string& name, long steps, const Budget& budget) {
   if (steps < 1) throw std::invalid_argument("a checkpoint schedule needs at least one step");
   if (name == "all") return std::make_unique<StoreAll>(steps);
   if (name != "binomial") throw std::invalid_argument("there is no checkpoint schedule " + name);
-  if (units < 1) throw std::invalid_argument("the binomial checkpoint schedule needs at least one unit");
-  return std::make_unique<Binomial>(steps, units);
+  if (budget.memory < 1) throw std::invalid_argument("the binomial checkpoint schedule needs at least one unit");
+  return std::make_unique<Binomial>(steps, budget.memory);
+}
+
+Plan plan(const std::string& name, long steps, const Budget& budget) {
+  make_schedule(name, steps, budget);
+  if (name == "all") return {name, steps, 0, (steps - 1) * budget.stages, 0, 0, 0};
+  const long peak = std::min(budget.memory, std::max(steps - 1, 1L));
+  return {name, steps, binomial_repetitions(steps, budget.memory), peak, 0, 0, 0};
+}
+
+std::string best_schedule(long steps, const Budget& budget) {
+  return budget.memory >= (steps - 1) * budget.stages ? "all" : "binomial";
 }
 
 std::int64_t binomial_repetitions(long m, long s) {

@@ -9,33 +9,22 @@
 #include <utility>
 #include <vector>
 
+#include "accepted_steps.hpp"
+#include "checkpoint_options.hpp"
+#include "espalier/checkpoint/register.h"
 #include "espalier/checkpoint/schedule.hpp"
 #include "espalier/core/error.hpp"
+#include "espalier/core/machine.hpp"
 #include "espalier/petsc/compat.hpp"
-#include "espalier/petsc/handle.hpp"
+#include "storage.hpp"
 
 namespace espalier::checkpoint {
 
 namespace {
 
-constexpr std::size_t name_length = 64;
 // A rest of less than this part of a step joins the last one.
 constexpr double step_tolerance = 1e-9;
-
-/// Repeated steps do not look out for times to hit: their sizes are known.
-class NoTimeToHit {
- public:
-  explicit NoTimeToHit(TS ts) : ts_(ts), former_(ts->exact_final_time) {
-    ts_->exact_final_time = TS_EXACTFINALTIME_STEPOVER;
-  }
-  ~NoTimeToHit() { ts_->exact_final_time = former_; }
-  NoTimeToHit(const NoTimeToHit&) = delete;
-  NoTimeToHit& operator=(const NoTimeToHit&) = delete;
-
- private:
-  TS ts_;
-  TSExactFinalTimeOption former_;
-};
+constexpr double bytes_per_mb = 1024.0 * 1024.0;
 
 /// By the times that the TS is to hit and its first step size.
 long estimated_steps(TS ts) {
@@ -76,12 +65,37 @@ void require_supported(TS ts) {
                    refusal +
                        " is for ordinary differential equations, and with TSARKIMEX for those with an explicit "
                        "part: choose -ts_trajectory_type memory");
-  PetscBool fixed = PETSC_FALSE;
-  ESPALIER_CALL(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts->adapt), TSADAPTNONE, &fixed));
-  ESPALIER_REQUIRE(fixed == PETSC_TRUE,
-                   refusal + " is for fixed steps: choose -ts_adapt_type none or -ts_trajectory_type memory");
   ESPALIER_REQUIRE(ts->event == nullptr && ts->forward_solve == PETSC_FALSE,
                    refusal + " knows neither events nor forward sensitivities: choose -ts_trajectory_type memory");
+}
+
+bool takes_fixed_steps(TS ts) {
+  PetscBool fixed = PETSC_FALSE;
+  ESPALIER_CALL(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(ts->adapt), TSADAPTNONE, &fixed));
+  return fixed == PETSC_TRUE;
+}
+
+// The error estimate of TSTHETA needs the step before, and is all that it uses it for unless guesses are extrapolated.
+bool controlled_by_the_step_before(TS ts) {
+  const bool theta = is_type(ts, TSTHETA) || is_type(ts, TSCN) || is_type(ts, TSBEULER);
+  if (!theta || takes_fixed_steps(ts)) return false;
+  PetscBool extrapolates = PETSC_FALSE;
+  const auto object = reinterpret_cast<PetscObject>(ts);
+  ESPALIER_CALL(PetscOptionsGetBool(object->options, object->prefix, "-ts_theta_initial_guess_extrapolate",
+                                    &extrapolates, nullptr));
+  ESPALIER_REQUIRE(extrapolates == PETSC_FALSE,
+                   std::string("-ts_theta_initial_guess_extrapolate with controlled steps is not for "
+                               "-ts_trajectory_type ") +
+                       trajectory_type + ": leave it out, or choose -ts_adapt_type none");
+  return true;
+}
+
+/// The stages of the step that was taken last.
+std::vector<Vec> stages_of(TS ts) {
+  PetscInt count = 0;
+  Vec* stages = nullptr;
+  ESPALIER_CALL(TSGetStages(ts, &count, &stages));
+  return {stages, stages + count};
 }
 
 /// What PETSc's trajectory object holds.
@@ -89,7 +103,8 @@ class Trajectory {
  public:
   explicit Trajectory(TSTrajectory petsc) : petsc_(petsc) {}
 
-  void set_options(const std::string& schedule, long units);
+  void set_options(const CheckpointOptions& options);
+  bool keeps_graph() const { return options_.keep_graph; }
   void view(PetscViewer viewer) const;
   /// u_step of the run is there.
   void set(TS ts, long step);
@@ -102,58 +117,98 @@ class Trajectory {
   Usage usage;
 
  private:
-  using Slot = std::vector<petsc::VecHandle>;
-
+  void plan_run(TS ts);
   void start(TS ts);
+  RunShape shape_of_run(TS ts) const;
   void note_step(TS ts, long step);
+  void turn_round(long step);
   std::vector<Vec> content(TS ts, Content what) const;
-  void store(TS ts, const Action& action);
-  void restore(TS ts, const Action& action);
+  void carry_out(TS ts, const Action& action);
   void advance(TS ts, const Action& action);
   void follow(TS ts, Action action);
   void turn_back(TS ts, long step) const;
+  void note_usage(TS ts);
 
   TSTrajectory petsc_;
-  std::string name_ = "all";
-  long units_ = 0;
+  CheckpointOptions options_;
+  RunShape run_;
+  std::unique_ptr<Storage> storage_;
   std::unique_ptr<Schedule> schedule_;
+  Choice choice_;
   long target_ = 0;            // where the run's next action is
-  std::vector<Slot> slots_;    // a discarded one keeps its vectors for the next content
+  bool restarts_ = true;       // each step of the run is one after a restart
+  bool under_way_ = false;     // the run is not over, or no step of it has been reversed yet
   std::vector<double> times_;  // t_n
   std::vector<double> sizes_;  // h_n of the step to t_(n+1)
 };
 
-void Trajectory::set_options(const std::string& schedule, long units) {
-  name_ = schedule;
-  units_ = units;
+void Trajectory::set_options(const CheckpointOptions& options) {
+  if (options == options_) return;
+  options_ = options;
+  run_ = {};
 }
 
 void Trajectory::view(PetscViewer viewer) const {
-  ESPALIER_CALL(PetscViewerASCIIPrintf(viewer, "  schedule %s", name_.c_str()));
-  if (units_ > 0) ESPALIER_CALL(PetscViewerASCIIPrintf(viewer, ", at most %ld states", units_));
-  ESPALIER_CALL(PetscViewerASCIIPrintf(viewer, "; %ld vectors held at most, %ld steps repeated\n", usage.peak_units,
-                                       usage.repeated_steps));
+  ESPALIER_CALL(PetscViewerASCIIPrintf(viewer, "  schedule %s; %ld vectors held at most, %ld steps repeated\n",
+                                       choice_.schedule.c_str(), usage.peak_units, usage.repeated_steps));
+  if (usage.peak_disk_bytes > 0)
+    ESPALIER_CALL(PetscViewerASCIIPrintf(viewer, "  %g MB on disk at most, in %s\n", usage.peak_disk_bytes / 1e6,
+                                         options_.folder.c_str()));
+}
+
+RunShape Trajectory::shape_of_run(TS ts) const {
+  RunShape run;
+  run.steps_known = options_.steps > 0 || takes_fixed_steps(ts);
+  run.steps = options_.steps > 0 ? options_.steps : expected > 0 ? expected : estimated_steps(ts);
+  const auto stages = stages_of(ts);
+  run.stages = static_cast<long>(stages.size());
+  run.stiffly_accurate = stages.back() == ts->vec_sol;
+  const MPI_Comm comm = PetscObjectComm(reinterpret_cast<PetscObject>(ts));
+  PetscInt local = 0;
+  ESPALIER_CALL(VecGetLocalSize(ts->vec_sol, &local));
+  run.state_bytes = static_cast<double>(local) * sizeof(PetscScalar);
+  MPI_Allreduce(MPI_IN_PLACE, &run.state_bytes, 1, MPI_DOUBLE, MPI_MAX, comm);
+  run.file_bytes = file_bytes({ts->vec_sol});
+  MPI_Allreduce(MPI_IN_PLACE, &run.file_bytes, 1, MPI_DOUBLE, MPI_SUM, comm);
+  return run;
+}
+
+// A training takes many runs of one shape: they are planned once.
+void Trajectory::plan_run(TS ts) {
+  const RunShape run = shape_of_run(ts);
+  if (run == run_) return;
+  choice_ = choose_schedule(options_, run);
+  run_ = run;
+  if (!options_.view) return;
+  const MPI_Comm comm = PetscObjectComm(reinterpret_cast<PetscObject>(ts));
+  double resident = core::resident_memory_mb() * bytes_per_mb;
+  MPI_Allreduce(MPI_IN_PLACE, &resident, 1, MPI_DOUBLE, MPI_MAX, comm);
+  ESPALIER_CALL(PetscPrintf(comm, "%s\n", plan_text(choice_, run, resident).c_str()));
 }
 
 void Trajectory::start(TS ts) {
-  const long steps = expected > 0 ? expected : estimated_steps(ts);
-  schedule_ = make_schedule(name_, steps, units_);
+  plan_run(ts);
+  storage_.reset();
+  storage_ =
+      std::make_unique<Storage>(PetscObjectComm(reinterpret_cast<PetscObject>(ts)), options_.folder, options_.disk);
+  schedule_ = make_schedule(choice_.schedule, choice_.steps, choice_.budget);
+  watch_accepted_steps(ts);
+  restarts_ = !controlled_by_the_step_before(ts);
   target_ = 0;
+  under_way_ = true;
   usage = {};
   times_.assign(1, ts->ptime);
   sizes_.clear();
 }
 
-// The method has added exactly this size to the time, or it has rejected the step and taken another one.
 void Trajectory::note_step(TS ts, long step) {
   ESPALIER_REQUIRE(
-      step == static_cast<long>(times_.size()),
+      under_way_ && step == static_cast<long>(times_.size()),
       "a trajectory begins with step 0 and goes on step by step: call TSSetStepNumber(ts, 0) before the run");
-  ESPALIER_REQUIRE(times_.back() + ts->time_step0 == ts->ptime,
-                   std::string("a step was rejected and taken with another size, which -ts_trajectory_type ") +
-                       trajectory_type + " cannot repeat: take a smaller step or choose -ts_trajectory_type memory");
+  const double size = accepted_step_size(ts);
+  ESPALIER_ASSERT(times_.back() + size == ts->ptime, "the size of an accepted step does not lead to its time");
   times_.push_back(ts->ptime);
-  sizes_.push_back(ts->time_step0);
+  sizes_.push_back(size);
 }
 
 void Trajectory::set(TS ts, long step) {
@@ -162,52 +217,35 @@ void Trajectory::set(TS ts, long step) {
   } else {
     note_step(ts, step);
   }
-  ts->steprestart = PETSC_TRUE;
-  if (ts->reason != TS_CONVERGED_ITERATING) {
-    schedule_->announce(step, step);
-    return;
-  }
+  if (restarts_) ts->steprestart = PETSC_TRUE;
   if (step < target_) return;
-  if (step > 0 && schedule_->steps() <= step) schedule_->announce(step, 2 * step);
+  const bool over = ts->reason != TS_CONVERGED_ITERATING;
+  // Another TSSolve may go on from here. A schedule that was told the right number has nothing more to do.
+  if (over && (schedule_->steps() <= step || choice_.schedule == "online")) return;
+  if (step > 0 && (step > target_ || schedule_->steps() <= step))
+    schedule_->announce(step, std::max(2 * step, schedule_->steps()));
   Action action = schedule_->next();
-  for (; action.kind != Kind::advance; action = schedule_->next()) store(ts, action);
+  for (; action.kind != Kind::advance; action = schedule_->next()) carry_out(ts, action);
   target_ = action.to;
+  note_usage(ts);
 }
 
 std::vector<Vec> Trajectory::content(TS ts, Content what) const {
   if (what == Content::state) return {ts->vec_sol};
-  PetscInt count = 0;
-  Vec* stages = nullptr;
-  ESPALIER_CALL(TSGetStages(ts, &count, &stages));
-  return {stages, stages + count};
+  auto vectors = stages_of(ts);
+  if (what == Content::state_and_stages && !choice_.budget.stiffly_accurate) vectors.push_back(ts->vec_sol);
+  return vectors;
 }
 
-void Trajectory::store(TS ts, const Action& action) {
-  const auto index = static_cast<std::size_t>(action.slot);
-  const auto vectors = content(ts, action.content);
-  if (slots_.size() <= index) slots_.resize(index + 1);
-  Slot& slot = slots_[index];
-  if (slot.size() != vectors.size()) slot.resize(vectors.size());
-  for (std::size_t i = 0; i < vectors.size(); ++i) {
-    if (slot[i].empty()) ESPALIER_CALL(VecDuplicate(vectors[i], slot[i].out()));
-    ESPALIER_CALL(VecCopy(vectors[i], slot[i].get()));
-  }
-  long held = 0;
-  for (const Slot& one : slots_) held += static_cast<long>(one.size());
-  PetscInt length = 0;
-  ESPALIER_CALL(VecGetLocalSize(vectors.front(), &length));
-  usage.peak_units = std::max(usage.peak_units, held);
-  usage.peak_bytes = static_cast<double>(usage.peak_units) * static_cast<double>(length) * sizeof(PetscScalar);
-}
-
-void Trajectory::restore(TS ts, const Action& action) {
-  const Slot& slot = slots_.at(static_cast<std::size_t>(action.slot));
-  const auto vectors = content(ts, action.content);
-  for (std::size_t i = 0; i < vectors.size(); ++i) ESPALIER_CALL(VecCopy(slot.at(i).get(), vectors[i]));
+void Trajectory::carry_out(TS ts, const Action& action) {
+  if (action.kind == Kind::advance) advance(ts, action);
+  if (action.kind == Kind::store) storage_->store(action.level, action.slot, content(ts, action.content));
+  if (action.kind == Kind::restore) storage_->restore(action.level, action.slot, content(ts, action.content));
+  if (action.kind == Kind::discard) storage_->discard(action.level, action.slot);
 }
 
 void Trajectory::advance(TS ts, const Action& action) {
-  const NoTimeToHit no_time_to_hit(ts);
+  const FrozenSteps frozen(ts);
   for (auto n = static_cast<std::size_t>(action.from); n < static_cast<std::size_t>(action.to); ++n) {
     ts->steps = static_cast<PetscInt>(n);
     ts->ptime = times_[n];
@@ -225,18 +263,23 @@ void Trajectory::advance(TS ts, const Action& action) {
 }
 
 void Trajectory::follow(TS ts, Action action) {
-  for (; action.kind != Kind::reverse; action = schedule_->next()) {
-    if (action.kind == Kind::advance) advance(ts, action);
-    if (action.kind == Kind::store) store(ts, action);
-    if (action.kind == Kind::restore) restore(ts, action);
-  }
+  for (; action.kind != Kind::reverse; action = schedule_->next()) carry_out(ts, action);
+}
+
+// The run, however many TSSolve it had, was as long as this.
+void Trajectory::turn_round(long step) {
+  if (!under_way_) return;
+  under_way_ = false;
+  schedule_->announce(step, step);
 }
 
 void Trajectory::get(TS ts, long step) {
   if (step == 0) return release();
   if (ts->reason != TS_CONVERGED_ITERATING) return;
-  ESPALIER_REQUIRE(schedule_ != nullptr && schedule_->steps() == step,
-                   "an adjoint run follows a recorded run, once, and goes back step by step");
+  ESPALIER_REQUIRE(schedule_ != nullptr, "an adjoint run follows a recorded run, once");
+  turn_round(step);
+  ESPALIER_REQUIRE(schedule_->steps() == step,
+                   "an adjoint run goes back step by step from the end of the recorded run");
   const Action first = schedule_->next();
   if (first.kind != Kind::reverse) {
     const auto repeat = [&] { follow(ts, first); };
@@ -246,6 +289,7 @@ void Trajectory::get(TS ts, long step) {
       repeat();
     }
   }
+  note_usage(ts);
   turn_back(ts, step);
 }
 
@@ -258,9 +302,17 @@ void Trajectory::turn_back(TS ts, long step) const {
   ts->time_step = times_[n - 1] - times_[n];
 }
 
+void Trajectory::note_usage(TS ts) {
+  PetscInt length = 0;
+  ESPALIER_CALL(VecGetLocalSize(ts->vec_sol, &length));
+  usage.peak_units = storage_->peak_units();
+  usage.peak_bytes = static_cast<double>(usage.peak_units) * static_cast<double>(length) * sizeof(PetscScalar);
+  usage.peak_disk_bytes = storage_->peak_disk_bytes();
+}
+
 void Trajectory::release() {
   schedule_.reset();
-  slots_.clear();
+  if (storage_) storage_->clear();
 }
 
 Trajectory& of(TSTrajectory trajectory) { return *static_cast<Trajectory*>(trajectory->data); }
@@ -271,26 +323,17 @@ Trajectory& checked(TSTrajectory trajectory) {
 }
 
 PetscErrorCode set_from_options(TSTrajectory trajectory, petsc::OptionItems PetscOptionsObject) {
-  char name[name_length] = "";
-  PetscInt units = 0;
-  PetscBool has_name = PETSC_FALSE;
-  PetscBool has_units = PETSC_FALSE;
   PetscFunctionBegin;
   PetscOptionsHeadBegin(PetscOptionsObject, "Checkpoints");
-  PetscCall(PetscOptionsString("-checkpoint_schedule", "all or binomial", "", name, name, sizeof(name), &has_name));
-  PetscCall(PetscOptionsInt("-checkpoint_units", "states kept at most (binomial)", "", units, &units, &has_units));
-  PetscOptionsHeadEnd();
   PetscCall(guard([&] {
-    const std::string schedule = has_name ? name : (has_units ? "binomial" : "all");
-    const auto& known = schedule_names();
-    ESPALIER_REQUIRE(std::find(known.begin(), known.end(), schedule) != known.end(),
-                     "-checkpoint_schedule " + schedule + ": unknown; choose one of: " + core::join(known));
-    ESPALIER_REQUIRE(schedule != "all" || !has_units,
-                     "-checkpoint_schedule all keeps every step: leave -checkpoint_units out, or choose binomial");
-    ESPALIER_REQUIRE(schedule == "all" || (has_units && units >= 1),
-                     "-checkpoint_schedule " + schedule + " needs -checkpoint_units of at least 1: u_0 is always kept");
-    of(trajectory).set_options(schedule, static_cast<long>(units));
+    const char* prefix = nullptr;
+    ESPALIER_CALL(PetscObjectGetOptionsPrefix(reinterpret_cast<PetscObject>(trajectory), &prefix));
+    core::OptionReader reader(PetscOptionsObject, prefix == nullptr ? "" : prefix);
+    CheckpointOptions options;
+    options.read(reader);
+    of(trajectory).set_options(options);
   }));
+  PetscOptionsHeadEnd();
   PetscFunctionReturn(PETSC_SUCCESS);
 }
 
@@ -325,6 +368,15 @@ void register_trajectory() {
   ESPALIER_CALL(TSTrajectoryRegister(trajectory_type, create));
 }
 
+bool options_given(const std::string& prefix) {
+  for (const char* name : {"-checkpoint_units", "-checkpoint_schedule", "-checkpoint_ram", "-checkpoint_disk"}) {
+    PetscBool found = PETSC_FALSE;
+    ESPALIER_CALL(PetscOptionsHasName(nullptr, prefix.empty() ? nullptr : prefix.c_str(), name, &found));
+    if (found == PETSC_TRUE) return true;
+  }
+  return false;
+}
+
 bool follows_schedule(TSTrajectory trajectory) {
   PetscBool match = PETSC_FALSE;
   if (trajectory != nullptr)
@@ -338,6 +390,15 @@ void set_around_repetitions(TSTrajectory trajectory, std::function<void(const st
   checked(trajectory).around = std::move(around);
 }
 
+bool keeps_graph(TSTrajectory trajectory) { return checked(trajectory).keeps_graph(); }
+
 Usage usage(TSTrajectory trajectory) { return checked(trajectory).usage; }
 
 }  // namespace espalier::checkpoint
+
+PetscErrorCode EspalierRegisterTrajectory() {
+  return espalier::guard([] { espalier::checkpoint::register_trajectory(); });
+}
+
+// PETSc calls it for a library that -dll_append names.
+PETSC_EXTERN PetscErrorCode PetscDLLibraryRegister_espalier() { return EspalierRegisterTrajectory(); }

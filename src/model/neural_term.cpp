@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -104,15 +105,28 @@ void NeuralTerm::apply(double t, Vec u, Vec y) {
   // What was repeated for the last adjoint is not needed in a new forward run.
   if (!repeat_) recent_.clear();
   const std::size_t bytes = network_->tape_bytes(state.tensor().size(0));
-  if (!keep_ || repeat_ || kept_bytes_ + bytes > keep_bytes_) {
+  const bool keep = repeat_ ? latest_ > 0 : keep_ && kept_bytes_ + bytes <= keep_bytes_;
+  if (!keep) {
     network_->forward(t, state.tensor(), value.tensor());
     return;
   }
   auto tape = network_->record(t, state.tensor(), value.tensor());
   const at::Tensor input = tape->input();
+  Kept evaluation{t, input, std::make_shared<NeuralLinearization>(*network_, std::move(tape), counters_)};
+  if (repeat_) return note_recent(std::move(evaluation));
   kept_bytes_ += bytes;
-  kept_.push_back({t, input, std::make_shared<NeuralLinearization>(*network_, std::move(tape), counters_)});
+  kept_.push_back(std::move(evaluation));
   cursor_ = kept_.size();
+}
+
+void NeuralTerm::note_recent(Kept evaluation) {
+  while (recent_.size() >= std::max(latest_, recent_capacity)) recent_.pop_front();
+  recent_.push_back(std::move(evaluation));
+}
+
+void NeuralTerm::repeat_evaluations(bool repeat, std::size_t latest) {
+  repeat_ = repeat;
+  latest_ = latest;
 }
 
 // The adjoint meets the points in reverse order: the search starts where the last one ended.
@@ -142,8 +156,7 @@ std::shared_ptr<Linearization> NeuralTerm::linearize(double t, Vec u) {
   const at::Tensor value = at::empty({input.size(0), network_->outputs()}, state.tensor().options());
   auto tape = network_->record(t, state.tensor(), value);
   const at::Tensor recorded_input = tape->input();
-  if (recent_.size() == recent_capacity) recent_.pop_front();
-  recent_.push_back({t, recorded_input, std::make_shared<NeuralLinearization>(*network_, std::move(tape), counters_)});
+  note_recent({t, recorded_input, std::make_shared<NeuralLinearization>(*network_, std::move(tape), counters_)});
   return recent_.back().linearization;
 }
 

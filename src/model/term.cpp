@@ -106,8 +106,8 @@ void SumTerm::keep_evaluations(bool keep) {
   for (auto& term : terms_) term->keep_evaluations(keep);
 }
 
-void SumTerm::repeat_evaluations(bool repeat) {
-  for (auto& term : terms_) term->repeat_evaluations(repeat);
+void SumTerm::repeat_evaluations(bool repeat, std::size_t latest) {
+  for (auto& term : terms_) term->repeat_evaluations(repeat, latest);
 }
 
 void SumTerm::finish_adjoint() {

@@ -6,6 +6,7 @@
 #include "espalier/checkpoint/trajectory.hpp"
 #include "espalier/core/session.hpp"
 #include "espalier/petsc/tensor_view.hpp"
+#include "espalier/petsc/ts_private.hpp"
 #include "integrator_implementation.hpp"
 
 namespace espalier::ts {
@@ -19,12 +20,6 @@ using petsc::TensorView;
 constexpr double time_tolerance = 1e-6;
 // A rest of less than this part of a step joins the last one: petsc::keep_steps_whole().
 constexpr double rest_tolerance = 1e-9;
-
-bool has_option(const std::string& prefix, const char* name) {
-  PetscBool found = PETSC_FALSE;
-  ESPALIER_CALL(PetscOptionsHasName(nullptr, prefix.empty() ? nullptr : prefix.c_str(), name, &found));
-  return found == PETSC_TRUE;
-}
 
 }  // namespace
 
@@ -73,27 +68,40 @@ long Integrator::Implementation::expected_steps() const {
 
 // A recorded run that was not followed by its adjoint leaves its checkpoints behind, TSResetTrajectory() turns the
 // memory trajectory into one that writes files, and one that its adjoint has emptied crashes when other steps follow:
-// every recorded run gets a new one.
+// every recorded run gets a new one. Ours begins anew by itself, and plans runs of one shape once.
 void Integrator::Implementation::set_trajectory(Record record) {
   ESPALIER_CALL(TSRemoveTrajectory(ts_.get()));
   if (record == Record::no) return;
-  const bool bounded =
-      has_option(settings_.prefix, "-checkpoint_units") || has_option(settings_.prefix, "-checkpoint_schedule");
+  const bool bounded = checkpoint::options_given(settings_.prefix);
   checkpoint::register_trajectory();
-  ESPALIER_CALL(TSSetSaveTrajectory(ts_.get()));
+  if (bounded && !bounded_trajectory_.empty())
+    petsc::attach_trajectory(ts_.get(), bounded_trajectory_.get());
+  else
+    ESPALIER_CALL(TSSetSaveTrajectory(ts_.get()));
   TSTrajectory trajectory = this->trajectory();
   ESPALIER_CALL(PetscObjectSetOptionsPrefix(reinterpret_cast<PetscObject>(trajectory), settings_.prefix.c_str()));
   ESPALIER_CALL(TSTrajectorySetType(trajectory, ts_.get(), bounded ? checkpoint::trajectory_type : TSTRAJECTORYMEMORY));
   ESPALIER_CALL(TSTrajectorySetSolutionOnly(trajectory, PETSC_FALSE));
   ESPALIER_CALL(TSTrajectorySetFromOptions(trajectory, ts_.get()));
   if (checkpoint::follows_schedule(trajectory)) {
-    checkpoint::expect_steps(trajectory, expected_steps());
+    bounded_trajectory_ = petsc::TrajectoryHandle::share(trajectory);
+    checkpoint::expect_steps(trajectory, adaptive_ ? 0 : expected_steps());
+    kept_graphs_ = checkpoint::keeps_graph(trajectory) ? evaluations_of_a_step() : 0;
     checkpoint::set_around_repetitions(trajectory, [this](const std::function<void()>& steps) { repeat(steps); });
   } else {
     ESPALIER_REQUIRE(!bounded,
-                     "-checkpoint_units and -checkpoint_schedule are for -ts_trajectory_type espalier: leave "
-                     "-ts_trajectory_type out, or them");
+                     "-checkpoint_* options are for -ts_trajectory_type espalier: leave -ts_trajectory_type out, or "
+                     "them");
   }
+}
+
+// As many as its stages; Newton's method makes others on its way, and the solution's last.
+std::size_t Integrator::Implementation::evaluations_of_a_step() const {
+  ESPALIER_CALL(TSSetUp(ts_.get()));
+  PetscInt stages = 0;
+  ESPALIER_CALL(TSGetStages(ts_.get(), &stages, nullptr));
+  constexpr std::size_t newton_evaluations = 8;
+  return static_cast<std::size_t>(stages) * (implicit_ && !implicit_is_affine_ ? newton_evaluations : 1);
 }
 
 // Steps of the run are repeated in the middle of its adjoint, which has its own linear solver.
@@ -104,7 +112,7 @@ void Integrator::Implementation::repeat(const std::function<void()>& steps) {
     void set(bool on) const {
       self_.repeating_ = on;
       for (auto& term : {self_.explicit_, self_.implicit_})
-        if (term) term->repeat_evaluations(on);
+        if (term) term->repeat_evaluations(on, self_.kept_graphs_);
     }
     Implementation& self_;
   };

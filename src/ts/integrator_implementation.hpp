@@ -45,11 +45,13 @@ class Integrator::Implementation {
   IntegratorSettings settings_;
   Method method_;
   petsc::TsHandle ts_;
+  petsc::TrajectoryHandle bounded_trajectory_;  // of ts_, kept while runs are not recorded
   std::vector<double> step_sizes_;
   long steps_ = 0;
   long runs_ = 0;
   double checkpoint_bytes_ = 0;
   long repeated_steps_ = 0;
+  std::size_t kept_graphs_ = 0;  // network evaluations kept while steps are repeated
 
   long forward_iterations() const { return past_forward_iterations_ + total_iterations(forward_ksp()); }
   long adjoint_iterations() const { return past_adjoint_iterations_ + total_iterations(adjoint_ksp_.get()); }
@@ -80,6 +82,7 @@ class Integrator::Implementation {
   void set_trajectory(Record record);
   TSTrajectory trajectory() const;
   void repeat(const std::function<void()>& steps);
+  std::size_t evaluations_of_a_step() const;
   void solve();
   void apply(model::Term& term, double t, Vec u, Vec y);
   FiniteCheck finite_check() const { return {comm_, shape_.dof, settings_.dump_directory, method_.name}; }

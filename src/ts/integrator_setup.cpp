@@ -124,6 +124,7 @@ void Integrator::Implementation::create_vectors() {
 }
 
 void Integrator::Implementation::create_ts() {
+  bounded_trajectory_.reset();
   ESPALIER_CALL(TSCreate(comm_, ts_.out()));
   ESPALIER_CALL(TSSetOptionsPrefix(ts_.get(), settings_.prefix.c_str()));
   register_adams();

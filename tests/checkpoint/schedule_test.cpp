@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(binomial_schedules_are_legal_and_repeat_the_fewest_steps) {
   const auto best = fewest_repetitions(60, 12);
   for (long s = 1; s <= 12; ++s)
     for (long m = 1; m <= 60; ++m) {
-      const auto schedule = make_schedule("binomial", m, s);
+      const auto schedule = make_schedule("binomial", m, {s});
       const Machine machine(*schedule, m);
       const long expected = best[static_cast<std::size_t>(s)][static_cast<std::size_t>(m)];
       BOOST_TEST_CONTEXT(m << " steps, " << s << " units") {
@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(known_counts_of_repeated_steps) {
                             {300, 10, 836},
                             {300, 30, 568},
                             {1000, 30, 2472}}) {
-    const auto schedule = make_schedule("binomial", known.m, known.s);
+    const auto schedule = make_schedule("binomial", known.m, {known.s});
     const Machine machine(*schedule, known.m);
     BOOST_TEST_CONTEXT(known.m << " steps, " << known.s << " units") {
       BOOST_TEST(machine.advances - known.m == known.t);
@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(known_counts_of_repeated_steps) {
 
 BOOST_AUTO_TEST_CASE(all_stages_stored_repeats_nothing) {
   for (const long m : {1L, 2L, 17L}) {
-    const auto schedule = make_schedule("all", m, 0);
+    const auto schedule = make_schedule("all", m, {});
     const Machine machine(*schedule, m);
     BOOST_TEST(machine.advances == m);
     BOOST_TEST(machine.peak == m - 1);
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(runs_may_be_shorter_or_longer_than_announced) {
     for (long s = 1; s <= 5; ++s)
       for (long told = 1; told <= 20; ++told)
         for (long m = 1; m <= 45; ++m) {
-          const auto schedule = make_schedule(name, told, s);
+          const auto schedule = make_schedule(name, told, {s});
           BOOST_TEST_CONTEXT(name << ", " << m << " steps, " << told << " announced, " << s << " units") {
             const Machine machine(*schedule, m);
             BOOST_REQUIRE(machine.peak <= (name == "all" ? m - 1 : s));
@@ -173,9 +173,9 @@ BOOST_AUTO_TEST_CASE(runs_may_be_shorter_or_longer_than_announced) {
 }
 
 BOOST_AUTO_TEST_CASE(impossible_schedules_are_refused) {
-  BOOST_CHECK_THROW(make_schedule("binomial", 0, 3), std::invalid_argument);
-  BOOST_CHECK_THROW(make_schedule("binomial", 3, 0), std::invalid_argument);
-  BOOST_CHECK_THROW(make_schedule("best", 3, 3), std::invalid_argument);
+  BOOST_CHECK_THROW(make_schedule("binomial", 0, Budget{3}), std::invalid_argument);
+  BOOST_CHECK_THROW(make_schedule("binomial", 3, Budget{0}), std::invalid_argument);
+  BOOST_CHECK_THROW(make_schedule("best", 3, Budget{3}), std::invalid_argument);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -16,6 +16,7 @@
 using namespace fixture;
 using espalier::testing::mentions;
 using espalier::testing::ScopedOptions;
+using espalier::testing::TemporaryFolder;
 namespace utf = boost::unit_test;
 
 namespace {
@@ -31,6 +32,22 @@ void check_same_bits(const Gradient& ours, const Gradient& expected) {
   BOOST_TEST(at::equal(ours.snapshots, expected.snapshots));
   BOOST_TEST(at::equal(ours.u0_bar, expected.u0_bar));
   BOOST_TEST(at::equal(ours.theta_bar, expected.theta_bar));
+}
+
+PetscInt rejections(TS ts) {
+  PetscInt count = 0;
+  ESPALIER_CALL(TSGetStepRejections(ts, &count));
+  return count;
+}
+
+long largest(double bytes) {
+  MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_DOUBLE, MPI_MAX, PETSC_COMM_WORLD);
+  return static_cast<long>(bytes);
+}
+
+long sum(double bytes) {
+  MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_DOUBLE, MPI_SUM, PETSC_COMM_WORLD);
+  return static_cast<long>(bytes);
 }
 
 /// u_t = MLP(u) + J u with several observation times.
@@ -114,14 +131,18 @@ class OwnTs {
     ESPALIER_CALL(TSSetFromOptions(ts_.get()));
   }
 
-  at::Tensor gradient() {
+  /// Of a run that is one TSSolve to each of the times.
+  at::Tensor gradient(const std::vector<double>& ends = {1.0}) {
     ESPALIER_CALL(VecSet(state_.get(), 0.4));
     ESPALIER_CALL(VecSet(lambda_.get(), 1));
     ESPALIER_CALL(VecSet(mu_.get(), 0));
     ESPALIER_CALL(TSSetTime(ts_.get(), 0));
     ESPALIER_CALL(TSSetStepNumber(ts_.get(), 0));
-    ESPALIER_CALL(TSSetTimeStep(ts_.get(), 0.1));
-    ESPALIER_CALL(TSSolve(ts_.get(), state_.get()));
+    for (const double end : ends) {
+      ESPALIER_CALL(TSSetTimeStep(ts_.get(), 0.1));
+      ESPALIER_CALL(TSSetMaxTime(ts_.get(), end));
+      ESPALIER_CALL(TSSolve(ts_.get(), state_.get()));
+    }
     ESPALIER_CALL(TSAdjointSolve(ts_.get()));
     return at::cat({entries(lambda_.get()), entries(mu_.get())});
   }
@@ -155,7 +176,8 @@ class OwnTs {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(checkpoint_trajectory, *utf::label("checkpointing") * utf::label("impindiff"))
+BOOST_AUTO_TEST_SUITE(checkpoint_trajectory,
+                      *utf::label("checkpoint") * utf::label("checkpointing") * utf::label("impindiff"))
 
 BOOST_AUTO_TEST_CASE(gradients_have_the_bits_of_the_memory_trajectory,
                      *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
@@ -204,6 +226,115 @@ BOOST_AUTO_TEST_CASE(methods_that_reuse_a_stage_have_the_same_bits_for_every_bud
       const ScopedOptions options("-run_" + budget(units).substr(1));
       BOOST_TEST_CONTEXT(method << ", " << units << " units") { check_same_bits(problem.gradient(), expected); }
     }
+  }
+}
+
+// Accepted steps are repeated as they were, whatever was tried before them.
+BOOST_AUTO_TEST_CASE(controlled_steps_have_the_same_bits_for_every_schedule,
+                     *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
+  for (const std::string method : {"5dp", "3", "cn"}) {
+    const ScopedOptions control(
+        "-run_ts_adapt_type basic -run_ts_atol 1e-9 -run_ts_rtol 1e-9 -run_ts_adapt_dt_min 1e-4");
+    Problem problem(method);
+    const Gradient memory = problem.gradient();
+    const auto sizes = problem.integrator->step_sizes();
+    BOOST_TEST_CONTEXT(method) {
+      BOOST_TEST(rejections(problem.integrator->ts()) > 0);
+      BOOST_TEST(*std::max_element(sizes.begin(), sizes.end()) > 1.5 * *std::min_element(sizes.begin(), sizes.end()));
+    }
+    Gradient expected;
+    {
+      const ScopedOptions all("-run_ts_trajectory_type espalier -run_checkpoint_schedule all");
+      expected = problem.gradient();
+    }
+    BOOST_TEST(relative(expected.u0_bar, memory.u0_bar) <= 1e-9);
+    BOOST_TEST(relative(expected.theta_bar, memory.theta_bar) <= 1e-9);
+    for (const std::string options :
+         {"-run_checkpoint_units 1", "-run_checkpoint_units 4",
+          "-run_checkpoint_schedule online -run_checkpoint_units 3",
+          "-run_checkpoint_schedule binomial -run_checkpoint_units 3 -run_checkpoint_steps 40",
+          "-run_checkpoint_schedule mixed -run_checkpoint_ram 4kB"}) {
+      const ScopedOptions scoped(options);
+      BOOST_TEST_CONTEXT(method << " " << options) {
+        check_same_bits(problem.gradient(), expected);
+        BOOST_TEST(problem.integrator->repeated_steps() > 0);
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(gradients_have_the_same_bits_for_every_schedule,
+                     *utf::label("gradient") * utf::label("np1") * utf::label("np2") * utf::label("np4")) {
+  const TemporaryFolder folder(PETSC_COMM_WORLD);
+  for (const auto& method : repeatable) {
+    Problem problem(method);
+    const Gradient expected = problem.gradient();
+    const auto state_bytes = static_cast<double>(mine(problem.u0).numel() * sizeof(double));
+    for (const std::string schedule : {"auto", "binomial", "multistage", "mixed", "online", "disk"})
+      for (const int units : {2, 5, 9}) {
+        const std::string budget = std::to_string(units * largest(state_bytes)) + "B";
+        const std::string disk = std::to_string(3 * sum(state_bytes)) + "B";
+        const ScopedOptions options(
+            "-run_checkpoint_schedule " + schedule + " -run_checkpoint_view false" + " -run_checkpoint_ram " + budget +
+            (schedule == "disk" ? " -run_checkpoint_disk " + disk : "") + " -run_checkpoint_dir " + folder.path());
+        BOOST_TEST_CONTEXT(method << ", " << schedule << ", " << units << " units") {
+          check_same_bits(problem.gradient(), expected);
+          BOOST_TEST(problem.integrator->checkpoint_bytes() <= units * state_bytes);
+          if (schedule == "binomial")
+            BOOST_TEST(problem.integrator->repeated_steps() == checkpoint::binomial_repetitions(steps, units));
+          if (schedule == "multistage")
+            BOOST_TEST(problem.integrator->repeated_steps() <= checkpoint::binomial_repetitions(steps, units));
+        }
+      }
+  }
+  BOOST_TEST(folder.size() == 0U);
+}
+
+// The adjoint of a repeated step finds what the repetition kept: a backward pass is all that it costs.
+BOOST_AUTO_TEST_CASE(kept_graphs_save_evaluations, *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
+  for (const std::string method : {"rk4", "3", "l2"}) {
+    Setup setup;
+    setup.keep_bytes = 0;
+    Problem problem(method, setup);
+    const Gradient expected = problem.gradient();
+    const auto evaluations = [&](const std::string& option) {
+      const ScopedOptions options("-run_checkpoint_units 2 " + option);
+      const long before = problem.system.neural->counters().recomputed;
+      check_same_bits(problem.gradient(), expected);
+      return problem.system.neural->counters().recomputed - before;
+    };
+    const long without = evaluations("");
+    const long with = evaluations("-run_checkpoint_keep_graph");
+    const long of_a_step = problem.system.neural->counters().forward / problem.integrator->runs() / steps;
+    BOOST_TEST_CONTEXT(method) {
+      // Of the last step of the run there is no repetition.
+      BOOST_TEST(with == (problem.integrator->repeated_steps() + 1) * of_a_step);
+      BOOST_TEST(without == (problem.integrator->repeated_steps() + steps) * of_a_step);
+    }
+  }
+}
+
+// With room for everything nothing is repeated.
+BOOST_AUTO_TEST_CASE(auto_keeps_all_that_fits, *utf::label("unit")) {
+  Problem problem("rk4");
+  const Gradient expected = problem.gradient();
+  const ScopedOptions options("-run_checkpoint_ram 1MB -run_checkpoint_view false");
+  check_same_bits(problem.gradient(), expected);
+  BOOST_TEST(problem.integrator->repeated_steps() == 0);
+}
+
+// A run of two TSSolve with observation between them, and the adjoint of both in one go.
+BOOST_AUTO_TEST_CASE(several_solves_before_one_adjoint,
+                     *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
+  const at::Tensor expected = OwnTs("-ts_trajectory_type memory -ts_trajectory_solution_only 0").gradient({0.4, 1.0});
+  for (const std::string options :
+       {"", "-checkpoint_units 1", "-checkpoint_units 3", "-checkpoint_units 3 -checkpoint_steps 10",
+        "-checkpoint_schedule online -checkpoint_units 3", "-checkpoint_schedule multistage -checkpoint_units 6",
+        "-checkpoint_schedule mixed -checkpoint_units 6", "-checkpoint_schedule auto -checkpoint_units 9",
+        "-checkpoint_schedule multistage -checkpoint_units 6 -checkpoint_steps 10"}) {
+    OwnTs own("-checkpoint_view false -ts_trajectory_type espalier " + options);
+    BOOST_TEST_CONTEXT(options)
+    for (int run = 0; run < 2; ++run) BOOST_TEST(at::equal(own.gradient({0.4, 1.0}), expected));
   }
 }
 
@@ -293,10 +424,14 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_repeated_is_refused, *utf::label("unit") * u
   };
   refuses("ab3", "-run_checkpoint_units 3", "not of espalier_adams");
   refuses("am2", "-run_ts_trajectory_type espalier", "not of espalier_adams");
-  refuses("rk4", "-run_checkpoint_units 3 -run_ts_adapt_type basic", "fixed steps");
   refuses("rk4", "-run_checkpoint_units 0", "at least 1");
   refuses("rk4", "-run_checkpoint_schedule binomial", "-checkpoint_units");
-  refuses("rk4", "-run_checkpoint_schedule best", "all, binomial");
+  refuses("rk4", "-run_checkpoint_schedule best", "auto, all, binomial");
+  refuses("rk4", "-run_checkpoint_ram 3 -run_checkpoint_units 3", "leave one of them out");
+  refuses("rk4", "-run_checkpoint_ram 3xB", "-checkpoint_ram");
+  refuses("rk4", "-run_checkpoint_ram 0MB", "more than nothing");
+  refuses("rk4", "-run_checkpoint_ram 8B", "give at least");
+  refuses("rk4", "-run_checkpoint_schedule disk -run_checkpoint_ram 1MB", "-checkpoint_disk");
   refuses("rk4", "-run_checkpoint_schedule all -run_checkpoint_units 3", "leave -checkpoint_units out");
   refuses("rk4", "-run_checkpoint_units 3 -run_ts_trajectory_type memory", "-ts_trajectory_type espalier");
   OwnTs dirk("-ts_trajectory_type espalier -ts_type dirk");

@@ -11,21 +11,39 @@ namespace espalier::checkpoint {
 
 enum class Kind {
   advance,  ///< take the steps from .. to - 1; the stages of the last one remain
-  store,    ///< put into the slot: the state u_from, or the stages of step `from`, the last one taken
-  restore,  ///< get it back; stages of a step are as good as the step itself
+  store,    ///< put the content into the slot, which is empty
+  restore,  ///< get it back, and keep it; stages of a step are as good as the step itself
   discard,  ///< the slot may be written over
   reverse   ///< the adjoint of step `from`, whose stages are there
 };
 
-enum class Content { state, stages };
+/// Step n leads from the state u_n to u_(n+1). In a method whose last stage is u_(n+1), a stiffly accurate one, the
+/// stages bring that state along: restored without it they let the run go on from u_(n+1) all the same.
+enum class Content {
+  state,            ///< u_from: one unit
+  stages,           ///< those of step `from`, the last one taken: Budget::stages units
+  state_and_stages  ///< the stages of step `from` and the state u_(from+1) after it: one unit more, none if stiffly
+                    ///< accurate
+};
 
-/// Step n leads from the state u_n to u_(n+1).
+/// Slots are numbered from 0 in each.
+enum class Level { memory, disk };
+
 struct Action {
   Kind kind;
   long from;
   long to = 0;     ///< of advance
   long slot = -1;  ///< of store, restore and discard
   Content content = Content::state;
+  Level level = Level::memory;
+};
+
+/// What a schedule may keep at any time, in units: vectors as long as a state.
+struct Budget {
+  long memory = 0;
+  long disk = 0;
+  long stages = 1;                ///< vectors that the stages of a step are
+  bool stiffly_accurate = false;  ///< the last of them is the state after the step
 };
 
 /// A run and its adjoint, action by action: the run's own steps first, then the adjoint of each step from the last one
@@ -43,11 +61,29 @@ class Schedule {
   virtual long steps() const = 0;
 };
 
-/// "all": the stages of every step, none is repeated. "binomial": at most `units` states, u_0 among them, and the
-/// fewest steps repeated (Griewank & Walther, ACM TOMS 26, 2000). Throws std::invalid_argument when there is no such
-/// schedule, steps < 1, or units < 1 for those that count them.
-std::unique_ptr<Schedule> make_schedule(const std::string& name, long steps, long units);
+/// "all": the stages of every step, none is repeated. "binomial": at most Budget::memory states, u_0 among them, and
+/// the fewest steps repeated (Griewank & Walther, ACM TOMS 26, 2000). Throws std::invalid_argument when there is no
+/// such schedule, steps < 1, or the budget is too small for it.
+std::unique_ptr<Schedule> make_schedule(const std::string& name, long steps, const Budget& budget);
 const std::vector<std::string>& schedule_names();
+
+/// What a schedule does, told beforehand.
+struct Plan {
+  std::string schedule;
+  long steps;
+  std::int64_t repeated_steps;  ///< beyond the run's own, a step repeated k times counting as k
+  long peak_memory_units;
+  long peak_disk_units;
+  std::int64_t disk_writes;
+  std::int64_t disk_reads;
+};
+
+/// Exactly what make_schedule's schedule does, without walking through it. Throws as make_schedule does.
+Plan plan(const std::string& name, long steps, const Budget& budget);
+
+/// The name of the schedule that repeats the fewest steps within the budget. Throws std::invalid_argument when the
+/// budget is too small for any.
+std::string best_schedule(long steps, const Budget& budget);
 
 /// t(m, s) = r m - C(s + r, r - 1), r the smallest number with m <= C(s + r, s): how many of m steps the binomial
 /// schedule repeats with s units, a step repeated k times counting as k. The run's own m steps are not among them, and

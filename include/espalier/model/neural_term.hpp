@@ -32,7 +32,7 @@ class NeuralTerm : public Term {
   std::shared_ptr<Linearization> linearize(double t, Vec u) override;
   std::vector<nn::FlatParameters*> parameters() override { return {&network_->parameters()}; }
   void keep_evaluations(bool keep) override;
-  void repeat_evaluations(bool repeat) override { repeat_ = repeat; }
+  void repeat_evaluations(bool repeat, std::size_t latest) override;
 
   nn::Network& network() { return *network_; }
   /// Memory of the evaluations kept for the adjoint, in bytes.
@@ -55,6 +55,7 @@ class NeuralTerm : public Term {
   struct Kept;
 
   std::shared_ptr<Linearization> find_kept(double t, const at::Tensor& input);
+  void note_recent(Kept evaluation);
   void forget();
   void forget_outdated();
 
@@ -63,6 +64,7 @@ class NeuralTerm : public Term {
   std::size_t kept_bytes_ = 0;
   bool keep_ = false;
   bool repeat_ = false;
+  std::size_t latest_ = 0;   // evaluations that are kept while steps are repeated
   std::deque<Kept> kept_;    // evaluations of the forward run, oldest first
   std::deque<Kept> recent_;  // evaluations repeated in the adjoint, newest last
   std::size_t cursor_ = 0;

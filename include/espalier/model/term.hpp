@@ -57,9 +57,9 @@ class Term {
   /// From now on, keep evaluations (as memory allows) so that linearize() at the same points needs no new one.
   /// Switching on forgets what was kept before.
   virtual void keep_evaluations(bool /*keep*/) {}
-  /// While on, apply() repeats evaluations of the recorded run on behalf of its adjoint: it keeps nothing more, and
-  /// what linearize() was repeated for stays.
-  virtual void repeat_evaluations(bool /*repeat*/) {}
+  /// While on, apply() repeats evaluations of the recorded run on behalf of its adjoint: it keeps the `latest` ones and
+  /// nothing more, and what linearize() was repeated for stays.
+  virtual void repeat_evaluations(bool /*repeat*/, std::size_t /*latest*/) {}
   /// Called when all products of an adjoint run have been accumulated: what was put off is added to the flat gradients
   /// now. Collectivity is the term's.
   virtual void finish_adjoint() {}
@@ -74,7 +74,7 @@ class SumTerm : public Term {
   std::vector<nn::FlatParameters*> parameters() override;
   bool affine() const override;
   void keep_evaluations(bool keep) override;
-  void repeat_evaluations(bool repeat) override;
+  void repeat_evaluations(bool repeat, std::size_t latest) override;
   void finish_adjoint() override;
 
  private:

@@ -57,6 +57,7 @@ using KspHandle = Handle<KSP, KSPDestroy>;
 using PcHandle = Handle<PC, PCDestroy>;
 using SnesHandle = Handle<SNES, SNESDestroy>;
 using TsHandle = Handle<TS, TSDestroy>;
+using TrajectoryHandle = Handle<TSTrajectory, TSTrajectoryDestroy>;
 using ViewerHandle = Handle<PetscViewer, PetscViewerDestroy>;
 
 }  // namespace espalier::petsc

@@ -9,4 +9,7 @@ namespace espalier::petsc {
 /// default would halve the last two.
 void keep_steps_whole(TSAdapt adapt);
 
+/// Gives a TS without trajectory one that was made before.
+void attach_trajectory(TS ts, TSTrajectory trajectory);
+
 }  // namespace espalier::petsc

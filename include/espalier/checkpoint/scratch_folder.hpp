@@ -1,0 +1,57 @@
+// A folder of files that must not outlive the program, however it ends.
+#pragma once
+
+#include <string>
+
+namespace espalier::checkpoint {
+
+struct Remains;
+
+/// The part that one process has in a folder shared by the processes of a job, on a shared file system or on one per
+/// node: numbered files, of which each process removes its own. The last process to do so removes the folder, and the
+/// folders above it that creation found missing.
+///
+/// That happens when the object goes, at exit(), and when one of these signals ends the program: SIGTERM, SIGINT,
+/// SIGHUP, SIGQUIT, SIGXCPU, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL. Their handlers are in place while a
+/// ScratchFolder exists. What was there before is called afterwards, so that the exit status tells the signal. A
+/// handler of before that lets the program go on, such as core::InterruptGuard's, comes first, and files remain if it
+/// returns; one that handles SIGSEGV too, such as PETSc's, is known not to return. Handlers that are set while a
+/// ScratchFolder exists hide these. Nothing is removed by SIGKILL, by _exit(), and by the process that calls
+/// MPI_Abort() itself where MPI leaves through _exit() (Open MPI): core::run() calls it after the stack, and with it
+/// the object, is gone.
+///
+/// Not collective. Objects are made and destroyed in one thread.
+class ScratchFolder {
+ public:
+  /// A folder below `parent`, an absolute path, for the process `rank`. Creates nothing; looks which folders are
+  /// missing, so every process must have its object before the first one creates.
+  ScratchFolder(std::string parent, int rank);
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+  /// Creates `parent` and in it the folder `name`. False if that exists. Throws UserError if it cannot be created.
+  bool create(const std::string& name);
+  /// The same for another process of the job, which may find it on the same file system.
+  void create_or_share(const std::string& name) { (void)create(name, true); }
+
+  const std::string& path() const { return path_; }
+  /// Path of a file, which will be removed at the end; 0 <= number < most_files.
+  std::string file(long number);
+  /// Path where a file is written before it gets its name.
+  std::string part() const;
+
+  /// At the end as many names are tried as the highest number says.
+  static constexpr long most_files = 1L << 20;
+
+ private:
+  bool create(const std::string& name, bool shared);
+
+  Remains* remains_ = nullptr;  // never freed: a signal handler may look at it at any time
+  std::string parent_;
+  std::string path_;
+  int rank_;
+  int missing_ = 0;  // how many folders, from `parent` upwards, were not there
+};
+
+}  // namespace espalier::checkpoint

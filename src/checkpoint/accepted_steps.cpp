@@ -1,0 +1,105 @@
+#include "accepted_steps.hpp"
+
+#include <petsc/private/tsimpl.h>
+
+#include <memory>
+
+#include "espalier/core/error.hpp"
+#include "espalier/petsc/compat.hpp"
+
+namespace espalier::checkpoint {
+
+namespace {
+
+using Choose = PetscErrorCode (*)(TSAdapt, TS, PetscReal, PetscInt*, PetscReal*, PetscBool*, PetscReal*, PetscReal*,
+                                  PetscReal*);
+
+constexpr const char* key = "espalier_accepted_steps";
+
+/// Belongs to the TSAdapt, whose function it stands in front of.
+struct Watch {
+  Choose original = nullptr;
+  PetscReal accepted = 0;
+  bool frozen = false;
+};
+
+Watch* watch_of(TSAdapt adapt) {
+  PetscContainer container = nullptr;
+  void* watch = nullptr;
+  ESPALIER_CALL(
+      PetscObjectQuery(reinterpret_cast<PetscObject>(adapt), key, reinterpret_cast<PetscObject*>(&container)));
+  if (container != nullptr) ESPALIER_CALL(PetscContainerGetPointer(container, &watch));
+  return static_cast<Watch*>(watch);
+}
+
+Watch& watch_of(TS ts) {
+  TSAdapt adapt = nullptr;
+  ESPALIER_CALL(TSGetAdapt(ts, &adapt));
+  Watch* watch = watch_of(adapt);
+  ESPALIER_ASSERT(watch != nullptr, "the steps of this TS are not watched");
+  return *watch;
+}
+
+PetscErrorCode choose(TSAdapt adapt, TS ts, PetscReal h, PetscInt* scheme, PetscReal* next, PetscBool* accept,
+                      PetscReal* wlte, PetscReal* wltea, PetscReal* wlter) noexcept {
+  return guard([&] {
+    Watch& watch = *watch_of(adapt);
+    if (watch.frozen) {
+      *next = h;
+      *accept = PETSC_TRUE;
+      *wlte = *wltea = *wlter = -1;  // none was computed
+    } else {
+      ESPALIER_CALL(watch.original(adapt, ts, h, scheme, next, accept, wlte, wltea, wlter));
+    }
+    if (*accept == PETSC_TRUE) watch.accepted = h;
+  });
+}
+
+Watch& attach(TSAdapt adapt) {
+  auto watch = std::make_unique<Watch>();
+  PetscContainer container = nullptr;
+  ESPALIER_CALL(PetscContainerCreate(PetscObjectComm(reinterpret_cast<PetscObject>(adapt)), &container));
+  ESPALIER_CALL(petsc::set_container_destroy(container, [](petsc::ContextArgument context) noexcept {
+    delete static_cast<Watch*>(petsc::context_of(context));
+    return PetscErrorCode(PETSC_SUCCESS);
+  }));
+  Watch& held = *watch;
+  ESPALIER_CALL(PetscContainerSetPointer(container, watch.release()));
+  ESPALIER_CALL(
+      PetscObjectCompose(reinterpret_cast<PetscObject>(adapt), key, reinterpret_cast<PetscObject>(container)));
+  ESPALIER_CALL(PetscContainerDestroy(&container));
+  return held;
+}
+
+}  // namespace
+
+void watch_accepted_steps(TS ts) {
+  TSAdapt adapt = nullptr;
+  ESPALIER_CALL(TSGetAdapt(ts, &adapt));
+  if (adapt->ops->choose == choose) return;
+  Watch* watch = watch_of(adapt);
+  if (watch == nullptr) watch = &attach(adapt);
+  watch->original = adapt->ops->choose;
+  adapt->ops->choose = choose;
+}
+
+PetscReal accepted_step_size(TS ts) { return watch_of(ts).accepted; }
+
+FrozenSteps::FrozenSteps(TS ts)
+    : ts_(ts),
+      final_time_(ts->exact_final_time),
+      monitor_(ts->adapt->monitor),
+      cached_size_(ts->adapt->dt_span_cached) {
+  watch_of(ts).frozen = true;
+  ts->exact_final_time = TS_EXACTFINALTIME_STEPOVER;
+  ts->adapt->monitor = nullptr;
+}
+
+FrozenSteps::~FrozenSteps() {
+  watch_of(ts_).frozen = false;
+  ts_->exact_final_time = final_time_;
+  ts_->adapt->monitor = monitor_;
+  ts_->adapt->dt_span_cached = cached_size_;
+}
+
+}  // namespace espalier::checkpoint
