@@ -76,12 +76,12 @@ class Logistic {
     ESPALIER_CALL(TSSetMaxSteps(ts.get(), steps));
     ESPALIER_CALL(TSSetExactFinalTime(ts.get(), TS_EXACTFINALTIME_MATCHSTEP));
     ESPALIER_CALL(TSSetCostGradients(ts.get(), 1, lambdas_, nullptr));
-    if (plain) ESPALIER_CALL(TSSetOptionsPrefix(ts.get(), "calibration_"));
     TSTrajectory trajectory = nullptr;
     checkpoint::register_trajectory();
     ESPALIER_CALL(TSSetSaveTrajectory(ts.get()));
     ESPALIER_CALL(TSGetTrajectory(ts.get(), &trajectory));
     ESPALIER_CALL(TSTrajectorySetType(trajectory, ts.get(), checkpoint::trajectory_type));
+    if (plain) ESPALIER_CALL(PetscObjectSetOptionsPrefix(reinterpret_cast<PetscObject>(trajectory), "calibration_"));
     ESPALIER_CALL(TSSetFromOptions(ts.get()));
     return ts;
   }

@@ -19,8 +19,11 @@ constexpr const char* key = "espalier_accepted_steps";
 /// Belongs to the TSAdapt, whose function it stands in front of.
 struct Watch {
   Choose original = nullptr;
-  PetscReal accepted = 0;
+  std::vector<PetscReal> sizes;  // tried for the step under way, or for the last one
+  bool accepted = false;         // the last of them was
   bool frozen = false;
+  std::vector<PetscReal> given;  // sizes to try for the next step
+  std::size_t tried = 0;         // so many of them have been
 };
 
 Watch* watch_of(TSAdapt adapt) {
@@ -45,13 +48,16 @@ PetscErrorCode choose(TSAdapt adapt, TS ts, PetscReal h, PetscInt* scheme, Petsc
   return guard([&] {
     Watch& watch = *watch_of(adapt);
     if (watch.frozen) {
-      *next = h;
-      *accept = PETSC_TRUE;
+      const bool last = ++watch.tried >= watch.given.size();
+      *next = last ? h : watch.given[watch.tried];
+      *accept = last ? PETSC_TRUE : PETSC_FALSE;
       *wlte = *wltea = *wlter = -1;  // none was computed
-    } else {
-      ESPALIER_CALL(watch.original(adapt, ts, h, scheme, next, accept, wlte, wltea, wlter));
+      return;
     }
-    if (*accept == PETSC_TRUE) watch.accepted = h;
+    if (watch.accepted) watch.sizes.clear();
+    watch.sizes.push_back(h);
+    ESPALIER_CALL(watch.original(adapt, ts, h, scheme, next, accept, wlte, wltea, wlter));
+    watch.accepted = *accept == PETSC_TRUE;
   });
 }
 
@@ -73,7 +79,7 @@ Watch& attach(TSAdapt adapt) {
 
 }  // namespace
 
-void watch_accepted_steps(TS ts) {
+void watch_steps(TS ts) {
   TSAdapt adapt = nullptr;
   ESPALIER_CALL(TSGetAdapt(ts, &adapt));
   if (adapt->ops->choose == choose) return;
@@ -83,7 +89,7 @@ void watch_accepted_steps(TS ts) {
   adapt->ops->choose = choose;
 }
 
-PetscReal accepted_step_size(TS ts) { return watch_of(ts).accepted; }
+const std::vector<PetscReal>& sizes_of_last_step(TS ts) { return watch_of(ts).sizes; }
 
 FrozenSteps::FrozenSteps(TS ts)
     : ts_(ts),
@@ -93,6 +99,13 @@ FrozenSteps::FrozenSteps(TS ts)
   watch_of(ts).frozen = true;
   ts->exact_final_time = TS_EXACTFINALTIME_STEPOVER;
   ts->adapt->monitor = nullptr;
+}
+
+void FrozenSteps::take(const std::vector<PetscReal>& sizes) {
+  Watch& watch = watch_of(ts_);
+  watch.given = sizes;
+  watch.tried = 0;
+  ts_->time_step = sizes.front();
 }
 
 FrozenSteps::~FrozenSteps() {

@@ -1,24 +1,30 @@
-// The sizes of the steps that a TS has accepted, and steps of given sizes that no step control looks at.
+// The sizes that a TS has tried for its steps, and steps of given sizes that no step control looks at.
 #pragma once
 
 #include <petscts.h>
 
+#include <vector>
+
 namespace espalier::checkpoint {
 
-/// Watches the step control of `ts`: from then on accepted_step_size() is that of the step accepted last. May be called
-/// again, and must be when -ts_adapt_type has changed. PETSc keeps the size of a step only until the next one is
-/// proposed, and t_(n+1) - t_n is not it: the difference is rounded.
-void watch_accepted_steps(TS ts);
-PetscReal accepted_step_size(TS ts);
+/// Watches the step control of `ts`. May be called again, and must be when -ts_adapt_type has changed.
+void watch_steps(TS ts);
+/// The sizes that were tried for the step accepted last, that one at the end. PETSc keeps a size only until the next
+/// one is proposed, and t_(n+1) - t_n is not it: the difference is rounded. Those that were rejected matter as well:
+/// TSRK returns to the state before by subtraction, with another rounding for each.
+const std::vector<PetscReal>& sizes_of_last_step(TS ts);
 
-/// As long as it lives the watched step control accepts every step, proposes no other, hits no observation time and
-/// prints nothing. What it remembers from step to step is put back afterwards.
+/// As long as it lives, the watched step control follows the sizes that take() is told for the next step, proposes none
+/// after them, hits no observation time and prints nothing. What it remembers from step to step is put back afterwards.
 class FrozenSteps {
  public:
   explicit FrozenSteps(TS ts);
   ~FrozenSteps();
   FrozenSteps(const FrozenSteps&) = delete;
   FrozenSteps& operator=(const FrozenSteps&) = delete;
+
+  /// Sizes as sizes_of_last_step() told them; the TS begins with the first one.
+  void take(const std::vector<PetscReal>& sizes);
 
  private:
   TS ts_;

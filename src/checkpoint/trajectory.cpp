@@ -135,11 +135,11 @@ class Trajectory {
   std::unique_ptr<Storage> storage_;
   std::unique_ptr<Schedule> schedule_;
   Choice choice_;
-  long target_ = 0;            // where the run's next action is
-  bool restarts_ = true;       // each step of the run is one after a restart
-  bool under_way_ = false;     // the run is not over, or no step of it has been reversed yet
-  std::vector<double> times_;  // t_n
-  std::vector<double> sizes_;  // h_n of the step to t_(n+1)
+  long target_ = 0;                         // where the run's next action is
+  bool restarts_ = true;                    // each step of the run is one after a restart
+  bool under_way_ = false;                  // the run is not over, or no step of it has been reversed yet
+  std::vector<double> times_;               // t_n
+  std::vector<std::vector<double>> sizes_;  // tried for the step to t_(n+1), the last one accepted
 };
 
 void Trajectory::set_options(const CheckpointOptions& options) {
@@ -192,7 +192,7 @@ void Trajectory::start(TS ts) {
   storage_ =
       std::make_unique<Storage>(PetscObjectComm(reinterpret_cast<PetscObject>(ts)), options_.folder, options_.disk);
   schedule_ = make_schedule(choice_.schedule, choice_.steps, choice_.budget);
-  watch_accepted_steps(ts);
+  watch_steps(ts);
   restarts_ = !controlled_by_the_step_before(ts);
   target_ = 0;
   under_way_ = true;
@@ -205,10 +205,11 @@ void Trajectory::note_step(TS ts, long step) {
   ESPALIER_REQUIRE(
       under_way_ && step == static_cast<long>(times_.size()),
       "a trajectory begins with step 0 and goes on step by step: call TSSetStepNumber(ts, 0) before the run");
-  const double size = accepted_step_size(ts);
-  ESPALIER_ASSERT(times_.back() + size == ts->ptime, "the size of an accepted step does not lead to its time");
+  const auto& sizes = sizes_of_last_step(ts);
+  ESPALIER_ASSERT(!sizes.empty() && times_.back() + sizes.back() == ts->ptime,
+                  "the size of an accepted step does not lead to its time");
   times_.push_back(ts->ptime);
-  sizes_.push_back(size);
+  sizes_.push_back(sizes);
 }
 
 void Trajectory::set(TS ts, long step) {
@@ -245,11 +246,11 @@ void Trajectory::carry_out(TS ts, const Action& action) {
 }
 
 void Trajectory::advance(TS ts, const Action& action) {
-  const FrozenSteps frozen(ts);
+  FrozenSteps frozen(ts);
   for (auto n = static_cast<std::size_t>(action.from); n < static_cast<std::size_t>(action.to); ++n) {
     ts->steps = static_cast<PetscInt>(n);
     ts->ptime = times_[n];
-    ts->time_step = sizes_[n];
+    frozen.take(sizes_[n]);
     ts->steprestart = PETSC_TRUE;
     ESPALIER_CALL(TSStep(ts));
     if (ts->ptime != times_[n + 1])

@@ -2,18 +2,16 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/log.hpp"
+#include "espalier/model/shift.hpp"
 #include "espalier/petsc/tensor_view.hpp"
 
 namespace espalier::model {
 
 namespace {
 
-// Shifts closer than this are the same shift, rounded differently.
-constexpr double shift_tolerance = 1e-12;
 // Adaptive steps ask for many shifts; the oldest factorisations go first.
 constexpr std::size_t factor_capacity = 8;
 
@@ -167,10 +165,11 @@ void LinearTerm::solve(double shift, Vec b, Vec x, bool transpose) {
 }
 
 const LinearTerm::Factor& LinearTerm::find_factor(double shift) {
+  const double rounded = rounded_shift(shift);
   for (const auto& known : factors_)
-    if (std::abs(known.shift - shift) <= shift_tolerance * std::abs(shift)) return known;
+    if (known.shift == rounded) return known;
   if (factors_.size() == factor_capacity) factors_.pop_front();
-  Factor factor{shift, factorise(shift), {}};
+  Factor factor{rounded, factorise(rounded), {}};
   if (solver_ == LinearSolver::lu_inverse)
     ESPALIER_CALL(MatTranspose(factor.mat.get(), MAT_INITIAL_MATRIX, factor.transposed.out()));
   factors_.push_back(std::move(factor));

@@ -1,20 +1,15 @@
 #include "espalier/model/sparse_jacobian.hpp"
 
-#include <cmath>
 #include <string>
 
 #include "espalier/core/error.hpp"
+#include "espalier/model/shift.hpp"
 
 namespace espalier::model {
 
-namespace {
-constexpr double shift_tolerance = 1e-12;
-}
-
 bool SparseJacobian::is_current(const Linearization& linearization, double shift, double scale) const {
   const long version = linearization.matrices_version();
-  return version >= 0 && version == version_ && scale == scale_ &&
-         std::abs(shift - shift_) <= shift_tolerance * std::abs(shift);
+  return version >= 0 && version == version_ && scale == scale_ && shift == shift_;
 }
 
 void SparseJacobian::create_matrices(const Linearization& linearization) {
@@ -24,7 +19,8 @@ void SparseJacobian::create_matrices(const Linearization& linearization) {
 }
 
 // M_k = shift I + scale J_k.
-void SparseJacobian::set(const Linearization& linearization, double shift, double scale) {
+void SparseJacobian::set(const Linearization& linearization, double exact_shift, double scale) {
+  const double shift = rounded_shift(exact_shift);
   if (is_current(linearization, shift, scale)) return;
   const auto count = linearization.matrices();
   ESPALIER_ASSERT(count == 1 || count == matrices_.samples(), "a term forms one matrix, or one for each sample");

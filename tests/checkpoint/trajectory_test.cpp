@@ -233,12 +233,16 @@ BOOST_AUTO_TEST_CASE(methods_that_reuse_a_stage_have_the_same_bits_for_every_bud
 BOOST_AUTO_TEST_CASE(controlled_steps_have_the_same_bits_for_every_schedule,
                      *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
   for (const std::string method : {"5dp", "3", "cn"}) {
-    const ScopedOptions control(
-        "-run_ts_adapt_type basic -run_ts_atol 1e-9 -run_ts_rtol 1e-9 -run_ts_adapt_dt_min 1e-4");
+    // Of second order, and not to be followed with thousands of steps.
+    const std::string tolerance = method == "cn" ? "1e-2" : method == "3" ? "1e-5" : "1e-7";
+    const ScopedOptions control("-run_ts_adapt_type basic -run_ts_atol " + tolerance + " -run_ts_rtol " + tolerance);
     Problem problem(method);
     const Gradient memory = problem.gradient();
     const auto sizes = problem.integrator->step_sizes();
+    problem.integrator->forward(problem.u0, times, ts::Record::no);
+    BOOST_TEST((problem.integrator->step_sizes() == sizes));
     BOOST_TEST_CONTEXT(method) {
+      BOOST_REQUIRE(sizes.size() < 300U);
       BOOST_TEST(rejections(problem.integrator->ts()) > 0);
       BOOST_TEST(*std::max_element(sizes.begin(), sizes.end()) > 1.5 * *std::min_element(sizes.begin(), sizes.end()));
     }
@@ -250,7 +254,7 @@ BOOST_AUTO_TEST_CASE(controlled_steps_have_the_same_bits_for_every_schedule,
     BOOST_TEST(relative(expected.u0_bar, memory.u0_bar) <= 1e-9);
     BOOST_TEST(relative(expected.theta_bar, memory.theta_bar) <= 1e-9);
     for (const std::string options :
-         {"-run_checkpoint_units 1", "-run_checkpoint_units 4",
+         {"-run_checkpoint_units 2", "-run_checkpoint_units 5",
           "-run_checkpoint_schedule online -run_checkpoint_units 3",
           "-run_checkpoint_schedule binomial -run_checkpoint_units 3 -run_checkpoint_steps 40",
           "-run_checkpoint_schedule mixed -run_checkpoint_ram 4kB"}) {
@@ -326,7 +330,10 @@ BOOST_AUTO_TEST_CASE(auto_keeps_all_that_fits, *utf::label("unit")) {
 // A run of two TSSolve with observation between them, and the adjoint of both in one go.
 BOOST_AUTO_TEST_CASE(several_solves_before_one_adjoint,
                      *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
-  const at::Tensor expected = OwnTs("-ts_trajectory_type memory -ts_trajectory_solution_only 0").gradient({0.4, 1.0});
+  // PETSc's memory trajectory does not take a second TSSolve.
+  const at::Tensor of_one_solve = OwnTs("-ts_trajectory_type memory -ts_trajectory_solution_only 0").gradient();
+  const at::Tensor expected = OwnTs("-ts_trajectory_type espalier").gradient({0.4, 1.0});
+  BOOST_TEST(relative(expected, of_one_solve) <= 1e-13);
   for (const std::string options :
        {"", "-checkpoint_units 1", "-checkpoint_units 3", "-checkpoint_units 3 -checkpoint_steps 10",
         "-checkpoint_schedule online -checkpoint_units 3", "-checkpoint_schedule multistage -checkpoint_units 6",
@@ -432,7 +439,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_repeated_is_refused, *utf::label("unit") * u
   refuses("rk4", "-run_checkpoint_ram 0MB", "more than nothing");
   refuses("rk4", "-run_checkpoint_ram 8B", "give at least");
   refuses("rk4", "-run_checkpoint_schedule disk -run_checkpoint_ram 1MB", "-checkpoint_disk");
-  refuses("rk4", "-run_checkpoint_schedule all -run_checkpoint_units 3", "leave -checkpoint_units out");
+  refuses("rk4", "-run_checkpoint_schedule all -run_checkpoint_units 3", "leave -checkpoint_units, -checkpoint_ram");
   refuses("rk4", "-run_checkpoint_units 3 -run_ts_trajectory_type memory", "-ts_trajectory_type espalier");
   OwnTs dirk("-ts_trajectory_type espalier -ts_type dirk");
   BOOST_CHECK_EXCEPTION((void)dirk.gradient(), UserError, mentions("not of dirk"));
