@@ -97,7 +97,8 @@ std::int64_t Piecewise::operator()(long m) const {
 }
 
 CostTable::CostTable(const Rules& rules, long steps, long units) : rules_(rules), steps_(steps), units_(units) {
-  recent_.resize(static_cast<std::size_t>(std::min(rules.stages, units) + 1));
+  // Stages that never fit are never stored.
+  recent_.resize(rules.stages > units ? 1 : static_cast<std::size_t>(rules.stages) + 1);
   // Without a free unit only one step can be reversed.
   Values fresh(static_cast<std::size_t>(steps) + 1, never);
   fresh[1] = 0;

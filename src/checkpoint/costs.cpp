@@ -82,7 +82,7 @@ long Costs::far_distance(long m, long f, bool in_block) const {
   // pieces whose stages fit when their turn comes, each with a unit less, then no step is repeated twice.
   const long rest = std::max(m - 1 - f / l, 1L);
   if (rest <= fitting) return rest;
-  if (m <= f + 2 + sum_of_quotients(f + own, divisor)) return fitting;
+  if (m <= f + 2 || m <= f + 2 + sum_of_quotients(f + own, divisor)) return fitting;
   // Of the best distances for states alone a small one, as in the tables.
   const Distances d = binomial_distances(m, f + 1);
   return d.least + (d.most - d.least) / 4;
