@@ -11,6 +11,8 @@ function(espalier_add_plain_program name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/include)
 endfunction()
 set(plain_sources_of_prdp_replay ${PROJECT_SOURCE_DIR}/src/implicit/refinement_control.cpp)
+set(plain_sources_of_checkpoint_plan binomial bytes cost_table costs disk_schedule multistage online schedule walker)
+list(TRANSFORM plain_sources_of_checkpoint_plan REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/src/checkpoint/\\1.cpp")
 
 file(GLOB app_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/apps/*/*.cpp)
 set(espalier_apps)
