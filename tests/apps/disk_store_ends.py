@@ -13,7 +13,7 @@ import threading
 import time
 
 PATIENCE = 60
-REPETITIONS = 5
+REPETITIONS = 2
 
 
 class Run:
@@ -69,7 +69,7 @@ def check(name, right, run):
 def case(name, options, end, signals=(), to_rank=None, expected=None):
     """The folder is removed if the program has made it, and stays, empty, if it was there."""
     program, base, launcher = options
-    for repetition in range(REPETITIONS if signals else 2):
+    for repetition in range(REPETITIONS):
         existing = repetition % 2 == 0
         top = os.path.join(base, "made" if existing else "missing")
         shutil.rmtree(base, ignore_errors=True)

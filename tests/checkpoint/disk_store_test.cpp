@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <cstring>
@@ -163,6 +165,23 @@ class FileSizeLimit {
   rlimit former_{};
 };
 
+/// A small file system of its own, where this user may mount one.
+class SmallDisk {
+ public:
+  SmallDisk(std::string path, const char* size)
+      : path_(std::move(path)), mounted_(::mount("tmpfs", path_.c_str(), "tmpfs", 0, size) == 0) {}
+  ~SmallDisk() {
+    if (mounted_) ::umount2(path_.c_str(), MNT_DETACH);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+  bool mounted() const { return mounted_; }
+
+ private:
+  std::string path_;
+  bool mounted_;
+};
+
 using Handler = void (*)(int);
 
 Handler handler_of(int signal) {
@@ -227,6 +246,7 @@ BOOST_AUTO_TEST_CASE(a_slot_is_written_again_and_emptied) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
   DiskStore store(MPI_COMM_WORLD, folder.path(), unlimited);
   BOOST_TEST(store.bytes() == 0);
+  BOOST_TEST(files(store.folder()).empty());
   store.write(0, Vectors({500, 500}, 1).get());
   store.write(3, Vectors({20}, 2).get());
   const double both = store.bytes();
@@ -309,12 +329,14 @@ BOOST_AUTO_TEST_CASE(nothing_is_left_behind) {
       BOOST_TEST(files(folder.path()).empty());
     }
   }
-  // The folder of the one that ends first is still the other's.
+  // The folder that the first one has made is still the second one's, which removes it.
   auto first = std::make_unique<DiskStore>(MPI_COMM_WORLD, made, unlimited);
-  DiskStore second(MPI_COMM_WORLD, made, unlimited);
+  auto second = std::make_unique<DiskStore>(MPI_COMM_WORLD, made, unlimited);
   first.reset();
-  second.write(0, Vectors({50}, 3).get());
-  BOOST_TEST(holds(second, 0, {50}, 3));
+  second->write(0, Vectors({50}, 3).get());
+  BOOST_TEST(holds(*second, 0, {50}, 3));
+  second.reset();
+  BOOST_TEST(files(folder.path()).empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_folder_that_cannot_be_used_is_an_error) {
@@ -323,7 +345,7 @@ BOOST_AUTO_TEST_CASE(a_folder_that_cannot_be_used_is_an_error) {
   if (rank() == 0) testing::put(plain, "x");
   for (const std::string& path : {plain, plain + "/below", std::string("/proc/nothing/here")}) {
     const std::string text = shared_error([&] { DiskStore(MPI_COMM_WORLD, path, unlimited); });
-    BOOST_TEST(contains(text, path));
+    BOOST_TEST(contains(text, "cannot keep checkpoints in " + path + ": "));
     BOOST_TEST(contains(text, "-checkpoint_dir"));
   }
   BOOST_TEST(contains(shared_error([&] { DiskStore(MPI_COMM_WORLD, "", unlimited); }), "-checkpoint_dir"));
@@ -361,10 +383,10 @@ BOOST_AUTO_TEST_CASE(a_full_disk_of_one_rank_is_an_error_of_all) {
   BOOST_TEST(holds(store, 2, {40000}, 4));
 }
 
-// Where this user may mount one.
 BOOST_AUTO_TEST_CASE(a_disk_that_is_really_full, *utf::label("np1")) {
   const TemporaryFolder folder;
-  if (::mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=400k") != 0) return;
+  const SmallDisk disk(folder.path(), "size=400k");
+  if (!disk.mounted()) return;
   {
     DiskStore store(MPI_COMM_WORLD, folder.path(), unlimited);
     store.write(0, Vectors({30000}, 1).get());
@@ -376,7 +398,6 @@ BOOST_AUTO_TEST_CASE(a_disk_that_is_really_full, *utf::label("np1")) {
     BOOST_TEST(holds(store, 0, {40000}, 2));
   }
   BOOST_TEST(folder.size() == 0U);
-  ::umount2(folder.path().c_str(), MNT_DETACH);
 }
 
 BOOST_AUTO_TEST_CASE(files_that_are_not_what_was_written_are_refused) {
@@ -432,6 +453,14 @@ BOOST_AUTO_TEST_CASE(handlers_are_there_as_long_as_a_store) {
     }
     BOOST_TEST((handler_of(signal) == before));
   }
+  // As under nohup.
+  const auto former = std::signal(SIGHUP, SIG_IGN);
+  {
+    const DiskStore store(MPI_COMM_WORLD, folder.path(), unlimited);
+    BOOST_TEST((handler_of(SIGHUP) == SIG_IGN));
+  }
+  BOOST_TEST((handler_of(SIGHUP) == SIG_IGN));
+  std::signal(SIGHUP, former);
 }
 
 // A training that shall save its state and stop needs what it has stored until it does.
