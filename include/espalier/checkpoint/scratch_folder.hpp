@@ -19,10 +19,11 @@ struct Remains;
 /// PETSc's, is known not to return. Processes that a signal ends wait up to 0.8 s for each other: launchers kill the
 /// others when the first one has died.
 ///
-/// Files remain after SIGKILL, which Open MPI's launcher sends one second after SIGTERM (-mca
-/// odls_base_sigkill_timeout), after _exit(), and of a process that calls MPI_Abort() itself where that ends in
-/// _exit(), as Open MPI's does; core::run() calls it when the stack, and with it the object, is gone. Files larger than
-/// the process may write (RLIMIT_FSIZE) are errors meanwhile, not SIGXFSZ.
+/// Files remain after SIGKILL. Open MPI's launcher sends it one second after SIGTERM: under a guard often before the
+/// program has come to its end (-mca odls_base_sigkill_timeout gives it more seconds). They also remain after _exit(),
+/// and of a process that calls MPI_Abort() itself where that ends in _exit(), as Open MPI's does; core::run() calls it
+/// when the stack, and with it the object, is gone. Files larger than the process may write (RLIMIT_FSIZE) are errors
+/// meanwhile, not SIGXFSZ.
 ///
 /// Not collective. Objects are made and destroyed in one thread.
 class ScratchFolder {
