@@ -228,27 +228,33 @@ bool returns(const struct sigaction& action, int signal) {
   return !endings[index].crash && !(is_function(crash) && crash.sa_handler == action.sa_handler);
 }
 
+void end_by(int signal) {
+  struct sigaction standard {};
+  standard.sa_handler = SIG_DFL;
+  sigaction(signal, &standard, nullptr);
+  // Held back until the handler returns.
+  std::raise(signal);
+}
+
 void on_ending(int signal, siginfo_t* info, void* context) {
+  // Set if the handler of before has called this one, which it had found in its place earlier.
+  static std::atomic<bool> inside{false};
   const int error = errno;
   const struct sigaction before = former[index_of(signal)];
-  if (!is_function(before) && before.sa_handler == SIG_IGN) return;
-  if (is_function(before) && returns(before, signal)) {
+  const bool calls_before = is_function(before) && !inside.exchange(true);
+  if (calls_before && returns(before, signal)) {
     call(before, signal, info, context);
     // It may have decided on the end, which then comes when this handler returns.
     if (is_default(signal)) Remains::remove_together();
-    errno = error;
-    return;
-  }
-  Remains::remove_together();
-  if (is_function(before)) {
-    call(before, signal, info, context);
   } else {
-    struct sigaction standard {};
-    standard.sa_handler = SIG_DFL;
-    sigaction(signal, &standard, nullptr);
-    // Held back until this handler returns.
-    std::raise(signal);
+    Remains::remove_together();
+    if (calls_before) {
+      call(before, signal, info, context);
+    } else {
+      end_by(signal);
+    }
   }
+  if (calls_before) inside = false;
   errno = error;
 }
 
@@ -259,8 +265,9 @@ bool is_ours(const struct sigaction& action) {
 void install(std::size_t index) {
   struct sigaction now {};
   sigaction(endings[index].signal, nullptr, &now);
-  // Put back by somebody who came later and outlived the last object.
-  if (is_ours(now)) return;
+  // Ours if somebody who came later and outlived the last object has put it back. What is ignored stays so, in programs
+  // that this one starts too.
+  if (is_ours(now) || (!is_function(now) && now.sa_handler == SIG_IGN)) return;
   former[index] = now;
   struct sigaction action {};
   action.sa_sigaction = on_ending;

@@ -13,12 +13,17 @@ struct Remains;
 ///
 /// That happens when the object goes, at exit(), and when one of these signals ends the program: SIGTERM, SIGINT,
 /// SIGHUP, SIGQUIT, SIGXCPU, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL. Their handlers are in place while a
-/// ScratchFolder exists. What was there before is called afterwards, so that the exit status tells the signal. A
-/// handler of before that lets the program go on, such as core::InterruptGuard's, comes first, and files remain if it
-/// returns; one that handles SIGSEGV too, such as PETSc's, is known not to return. Handlers that are set while a
-/// ScratchFolder exists hide these. Nothing is removed by SIGKILL, by _exit(), and by the process that calls
-/// MPI_Abort() itself where MPI leaves through _exit() (Open MPI): core::run() calls it after the stack, and with it
-/// the object, is gone.
+/// ScratchFolder exists, and hidden by those that are set meanwhile. What was there before is called afterwards, so
+/// that the exit status tells the signal. Only where a handler of before lets the program go on, as
+/// core::InterruptGuard's does, it comes first, and files remain when it returns; one that handles SIGSEGV too, such as
+/// PETSc's, is known not to return. Processes that a signal ends wait up to 0.8 s for each other: launchers kill the
+/// others when the first one has died.
+///
+/// Files remain after SIGKILL. Open MPI's launcher sends it one second after SIGTERM: under a guard often before the
+/// program has come to its end (-mca odls_base_sigkill_timeout gives it more seconds). They also remain after _exit(),
+/// and of a process that calls MPI_Abort() itself where that ends in _exit(), as Open MPI's does; core::run() calls it
+/// when the stack, and with it the object, is gone. Files larger than the process may write (RLIMIT_FSIZE) are errors
+/// meanwhile, not SIGXFSZ.
 ///
 /// Not collective. Objects are made and destroyed in one thread.
 class ScratchFolder {
