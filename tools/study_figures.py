@@ -1,4 +1,5 @@
 """Figures of a study, from the reports of its runs; tools/study says which."""
+import dataclasses
 import math
 import re
 import statistics
@@ -133,6 +134,10 @@ def draw_figure(table, spec, known, path):
     figure, axes = panels(len(spec.panels))
     for axis, panel, lines, shown in zip(axes, spec.panels, curves, groups):
         draw_curves(axis, lines, style, lines=spec.over != "value")
+        if panel.predicted:
+            for label, points in value_curves(shown, spec, dataclasses.replace(panel, key=panel.predicted)):
+                x, mean, *_ = zip(*points)
+                axis.plot(x, mean, color=style[label]["color"], linestyle=":", label=f"{label}, predicted")
         set_scale(axis.yaxis, panel.scale)
         set_scale(axis.xaxis, spec.x_scale or ("log" if spec.over == "value" else "integer"))
         axis.set(xlabel=spec.x or ABSCISSAE.get(spec.over, ""), ylabel=panel.label, title=panel.title)

@@ -19,10 +19,10 @@ espalier_add_app_test(NAME checkpointing.least ${checkpointing_labels} WILL_FAIL
   COMMAND ${small_bench} -checkpoint_ram 30kB)
 espalier_add_app_test(NAME checkpointing.no_such_folder ${checkpointing_labels} WILL_FAIL
   PASS_REGEX "-checkpoint_dir"
-  COMMAND ${small_bench} -checkpoint_ram 320kB -checkpoint_disk 1MB -checkpoint_dir /proc/nowhere)
+  COMMAND ${small_bench} -checkpoint_ram 64kB -checkpoint_disk 1MB -checkpoint_schedule disk -checkpoint_dir /proc/nowhere)
 espalier_add_app_test(NAME checkpointing.no_such_folder_np2 ${checkpointing_labels} WILL_FAIL NP 2
   PASS_REGEX "-checkpoint_dir"
-  COMMAND ${small_bench} -checkpoint_ram 320kB -checkpoint_disk 1MB -checkpoint_dir /proc/nowhere)
+  COMMAND ${small_bench} -checkpoint_ram 64kB -checkpoint_disk 1MB -checkpoint_schedule disk -checkpoint_dir /proc/nowhere)
 # Stopped in the middle, it leaves nothing behind.
 foreach(np IN ITEMS 1 2)
   espalier_add_app_test(NAME checkpointing.terminated_np${np} ${checkpointing_labels}
