@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-
 #include "espalier/core/error.hpp"
 #include "espalier/core/log.hpp"
 #include "espalier/model/shift.hpp"
