@@ -278,6 +278,8 @@ void Trajectory::get(TS ts, long step) {
   if (step == 0) return release();
   if (ts->reason != TS_CONVERGED_ITERATING) return;
   ESPALIER_REQUIRE(schedule_ != nullptr, "an adjoint run follows a recorded run, once");
+  ESPALIER_REQUIRE(!under_way_ || step + 1 == static_cast<long>(times_.size()),
+                   "an adjoint run begins where the recorded run has ended");
   turn_round(step);
   ESPALIER_REQUIRE(schedule_->steps() == step,
                    "an adjoint run goes back step by step from the end of the recorded run");

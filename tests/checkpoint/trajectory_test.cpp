@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "core/scoped_options.hpp"
 #include "espalier/checkpoint/schedule.hpp"
@@ -131,8 +132,12 @@ class OwnTs {
     ESPALIER_CALL(TSSetFromOptions(ts_.get()));
   }
 
-  /// Of a run that is one TSSolve to each of the times.
   at::Tensor gradient(const std::vector<double>& ends = {1.0}) {
+    run(ends);
+    return adjoint();
+  }
+  /// One TSSolve to each of the times.
+  void run(const std::vector<double>& ends) {
     ESPALIER_CALL(VecSet(state_.get(), 0.4));
     ESPALIER_CALL(VecSet(lambda_.get(), 1));
     ESPALIER_CALL(VecSet(mu_.get(), 0));
@@ -143,6 +148,8 @@ class OwnTs {
       ESPALIER_CALL(TSSetMaxTime(ts_.get(), end));
       ESPALIER_CALL(TSSolve(ts_.get(), state_.get()));
     }
+  }
+  at::Tensor adjoint() {
     ESPALIER_CALL(TSAdjointSolve(ts_.get()));
     return at::cat({entries(lambda_.get()), entries(mu_.get())});
   }
@@ -421,6 +428,42 @@ BOOST_AUTO_TEST_CASE(a_ts_of_the_callers_own, *utf::label("gradient") * utf::lab
       BOOST_TEST(usage.peak_units == units);
     }
   }
+}
+
+// One message on all ranks, whoever's file it was, and nothing is left behind.
+BOOST_AUTO_TEST_CASE(a_file_that_has_changed_ends_the_adjoint,
+                     *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
+  const TemporaryFolder folder(PETSC_COMM_WORLD);
+  {
+    OwnTs own(
+        "-ts_trajectory_type espalier -checkpoint_view false -checkpoint_schedule disk -checkpoint_ram 40B "
+        "-checkpoint_disk 1kB -checkpoint_dir " +
+        folder.path());
+    own.run({1.0});
+    MPI_Barrier(PETSC_COMM_WORLD);
+    long files = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) {
+      if (!entry.is_regular_file()) continue;
+      ++files;
+      if (rank_of(PETSC_COMM_WORLD) != 0) continue;
+      std::string bytes = espalier::testing::contents(entry.path());
+      bytes.back() ^= 1;
+      espalier::testing::put(entry.path(), bytes);
+    }
+    BOOST_TEST(files >= 3 * size_of(PETSC_COMM_WORLD));
+    MPI_Barrier(PETSC_COMM_WORLD);
+    BOOST_CHECK_EXCEPTION((void)own.adjoint(), UserError, mentions(folder.path(), "-checkpoint_dir"));
+  }
+  MPI_Barrier(PETSC_COMM_WORLD);
+  BOOST_TEST(folder.size() == 0U);
+}
+
+// A step that the run has not taken cannot be reversed.
+BOOST_AUTO_TEST_CASE(an_adjoint_begins_where_the_run_has_ended, *utf::label("unit")) {
+  OwnTs own("-ts_trajectory_type espalier -checkpoint_units 3");
+  own.run({1.0});
+  ESPALIER_CALL(TSSetStepNumber(own.ts(), 7));
+  BOOST_CHECK_EXCEPTION((void)own.adjoint(), UserError, mentions("has ended"));
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_repeated_is_refused, *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
