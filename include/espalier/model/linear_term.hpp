@@ -39,8 +39,8 @@ class LinearTerm : public LinearOperator {
   /// Says that the entries of A changed: factorisations are made anew.
   void mark_changed();
 
-  /// X = (shift I - A)^-1 B, or with the transposed matrix. The factorisation is cached by shift (relative 1e-12,
-  /// because forward and adjoint round 1/(a_ii h) differently) and by the version of A. Not for LinearSolver::krylov.
+  /// X = (shift I - A)^-1 B, or with the transposed matrix. The factorisation is cached by shift, as
+  /// rounded_shift() has it, and by the version of A. Not for LinearSolver::krylov.
   void solve(double shift, Vec b, Vec x, bool transpose) override;
   long factorisations() const override { return factorisations_; }
 

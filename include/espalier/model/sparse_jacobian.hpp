@@ -7,8 +7,8 @@
 namespace espalier::model {
 
 /// shift I + scale df/du of a batch, one sparse matrix for all samples or one for each, as the term says. The entries
-/// are renewed when shift (relative 1e-12, because forward and adjoint round 1/(a_ii h) differently), scale or the
-/// version of the term's matrices changed. Host memory.
+/// are renewed when the shift, as rounded_shift() has it, the scale or the version of the term's matrices changed. Host
+/// memory.
 class SparseJacobian {
  public:
   /// `state`: a vector of the batch of `samples`, each spread over the ranks. Collective.
