@@ -20,7 +20,7 @@ std::int64_t repeat_and_reverse(long m, long s) { return m + binomial_repetition
 // the worst case, than they must: trying all ways to give states up gives none that is smaller.
 long horizon(long at, long units) {
   const auto r = static_cast<long>(repetitions_of_a_step(at + 1, units));
-  if (units == 2) return r + 1;
+  if (units == 2) return r;
   return units <= 4 ? r / 2 + 1 : std::max(7 * r / 10, 1L);
 }
 

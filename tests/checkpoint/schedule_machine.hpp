@@ -13,10 +13,11 @@
 
 namespace espalier::checkpoint::test {
 
-/// What the run tells its schedule on the way: at u_at, that there are `steps` steps.
+/// What the run tells its schedule on the way: at u_at, that there are `steps` steps; and where it ends.
 struct News {
   long at = -1;
   long steps = 0;
+  bool end = true;
 };
 
 /// Carries out a schedule without doing anything else; throws std::runtime_error where it cannot.
@@ -64,7 +65,7 @@ class Machine {
     recorded_ = at_ - 1;
     if (at_ < end_) return;
     run_is_over_ = true;
-    schedule_.announce(end_, end_);
+    if (news_.end) schedule_.announce(end_, end_);
   }
 
   void follow(const Action& a) {

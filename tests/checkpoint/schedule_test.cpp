@@ -22,7 +22,7 @@ Machine run(const std::string& name, long m, const Budget& budget) {
   const auto schedule = make_schedule(name, m, budget);
   Budget limits = budget;
   if (name == "all") limits.memory = m * budget.stages;
-  return Machine(*schedule, m, limits);
+  return Machine(*schedule, m, limits, {-1, 0, m % 2 == 0});  // a right number need not be announced at the end
 }
 
 long repeated(const std::string& name, long m, const Budget& budget) { return run(name, m, budget).advances - m; }
@@ -288,6 +288,24 @@ BOOST_AUTO_TEST_CASE(the_number_of_steps_may_change_on_the_way) {
             for (const long steps : {at + 1, at + 2, at + 7, at + 30})
               for (const long m : {at + 1, steps, steps + 1})
                 check_run(name, with_units(method, s, name == "disk" ? 2 : 0), told, {at, steps}, m);
+}
+
+// Told before the first step, or told the same again where something is about to be stored, a schedule is as good as
+// one that knew.
+BOOST_AUTO_TEST_CASE(what_is_announced_in_time_counts) {
+  for (const auto& name : schedule_names())
+    for (const Budget& method : methods())
+      for (const long told : {5L, 100L}) {
+        const Budget budget = with_units(method, name == "all" ? 160 : 7, name == "disk" ? 2 : 0);
+        const auto schedule = make_schedule(name, told, budget);
+        BOOST_TEST_CONTEXT(text(name, 40, budget) << ", " << told << " announced at first") {
+          BOOST_TEST(Machine(*schedule, 40, budget, {0, 40}).advances - 40 == plan(name, 40, budget).repeated_steps);
+        }
+      }
+  // u_0 and the stages of steps 5 to 8, those of step 5 to be stored next.
+  const Budget budget = {5, 0, 1, false};
+  const auto schedule = make_schedule("mixed", 10, budget);
+  BOOST_TEST(Machine(*schedule, 10, budget, {6, 10}).advances - 10 == 5);
 }
 
 BOOST_AUTO_TEST_CASE(the_best_schedule_repeats_the_fewest_steps) {

@@ -68,9 +68,8 @@ class Schedule {
 ///   where those of the next step follow.
 /// - "mixed": the fewest repeated steps that any order of advancing, storing, restoring and discarding allows, by
 ///   dynamic programming over states and stages; never more than with the others in memory, none where all stages fit.
-/// - "disk": binomial with states in memory and on disk together. Of the states that are the first, second, ... stored
-/// at
-///   a time those that are accessed least are on disk (Stumm & Walther, SIAM J. Sci. Comput. 31, 2009).
+/// - "disk": binomial with states in memory and on disk together. Of the states that are stored first, second, ... at a
+///   time those that are accessed least are on disk (Stumm & Walther, SIAM J. Sci. Comput. 31, 2009).
 /// - "online": `steps` is a guess that does not matter. In the run, states in memory are given up for later ones, as in
 ///   dynamic checkpointing (Wang, Moin & Iaccarino, SIAM J. Sci. Comput. 31, 2009; Stumm & Walther, SIAM J. Sci.
 ///   Comput. 32, 2010); when it has ended the steps between them are reversed as by "mixed". With states alone it
