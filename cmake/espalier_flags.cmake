@@ -14,8 +14,9 @@ set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
 # Not CMAKE_POSITION_INDEPENDENT_CODE: that gives -fPIE to programs and -fPIC to libraries, two precompiled headers.
 add_compile_options(-fPIC)
 
+set(espalier_cxx_warnings -Wnon-virtual-dtor -Woverloaded-virtual -Wsuggest-override -Wextra-semi)
 add_compile_options(
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wsuggest-override -Wextra-semi
+  -Wall -Wextra -Wpedantic -Wshadow "$<$<COMPILE_LANGUAGE:CXX>:${espalier_cxx_warnings}>"
   -Wcast-align -Wformat=2 -Wimplicit-fallthrough -Wdouble-promotion -Wvla)
 # GCC 12 takes the deliberately undefined operands inside its own AVX-512 intrinsics for mistakes (its bug 105593).
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)

@@ -9,16 +9,12 @@
 
 namespace espalier::checkpoint {
 
-namespace {
-
-using Choose = PetscErrorCode (*)(TSAdapt, TS, PetscReal, PetscInt*, PetscReal*, PetscBool*, PetscReal*, PetscReal*,
-                                  PetscReal*);
-
-constexpr const char* key = "espalier_accepted_steps";
+using ChooseStep = PetscErrorCode (*)(TSAdapt, TS, PetscReal, PetscInt*, PetscReal*, PetscBool*, PetscReal*, PetscReal*,
+                                      PetscReal*);
 
 /// Belongs to the TSAdapt, whose function it stands in front of.
-struct Watch {
-  Choose original = nullptr;
+struct StepWatch {
+  ChooseStep original = nullptr;
   std::vector<PetscReal> sizes;  // tried for the step under way, or for the last one
   bool accepted = false;         // the last of them was
   bool frozen = false;
@@ -26,19 +22,23 @@ struct Watch {
   std::size_t tried = 0;         // so many of them have been
 };
 
-Watch* watch_of(TSAdapt adapt) {
+namespace {
+
+constexpr const char* key = "espalier_accepted_steps";
+
+StepWatch* watch_of(TSAdapt adapt) {
   PetscContainer container = nullptr;
   void* watch = nullptr;
   ESPALIER_CALL(
       PetscObjectQuery(reinterpret_cast<PetscObject>(adapt), key, reinterpret_cast<PetscObject*>(&container)));
   if (container != nullptr) ESPALIER_CALL(PetscContainerGetPointer(container, &watch));
-  return static_cast<Watch*>(watch);
+  return static_cast<StepWatch*>(watch);
 }
 
-Watch& watch_of(TS ts) {
+StepWatch& watch_of(TS ts) {
   TSAdapt adapt = nullptr;
   ESPALIER_CALL(TSGetAdapt(ts, &adapt));
-  Watch* watch = watch_of(adapt);
+  StepWatch* watch = watch_of(adapt);
   ESPALIER_ASSERT(watch != nullptr, "the steps of this TS are not watched");
   return *watch;
 }
@@ -46,7 +46,7 @@ Watch& watch_of(TS ts) {
 PetscErrorCode choose(TSAdapt adapt, TS ts, PetscReal h, PetscInt* scheme, PetscReal* next, PetscBool* accept,
                       PetscReal* wlte, PetscReal* wltea, PetscReal* wlter) noexcept {
   return guard([&] {
-    Watch& watch = *watch_of(adapt);
+    StepWatch& watch = *watch_of(adapt);
     if (watch.frozen) {
       const bool last = ++watch.tried >= watch.given.size();
       *next = last ? h : watch.given[watch.tried];
@@ -61,15 +61,15 @@ PetscErrorCode choose(TSAdapt adapt, TS ts, PetscReal h, PetscInt* scheme, Petsc
   });
 }
 
-Watch& attach(TSAdapt adapt) {
-  auto watch = std::make_unique<Watch>();
+StepWatch& attach(TSAdapt adapt) {
+  auto watch = std::make_unique<StepWatch>();
   PetscContainer container = nullptr;
   ESPALIER_CALL(PetscContainerCreate(PetscObjectComm(reinterpret_cast<PetscObject>(adapt)), &container));
   ESPALIER_CALL(petsc::set_container_destroy(container, [](petsc::ContextArgument context) noexcept {
-    delete static_cast<Watch*>(petsc::context_of(context));
+    delete static_cast<StepWatch*>(petsc::context_of(context));
     return PetscErrorCode(PETSC_SUCCESS);
   }));
-  Watch& held = *watch;
+  StepWatch& held = *watch;
   ESPALIER_CALL(PetscContainerSetPointer(container, watch.release()));
   ESPALIER_CALL(
       PetscObjectCompose(reinterpret_cast<PetscObject>(adapt), key, reinterpret_cast<PetscObject>(container)));
@@ -83,7 +83,7 @@ void watch_steps(TS ts) {
   TSAdapt adapt = nullptr;
   ESPALIER_CALL(TSGetAdapt(ts, &adapt));
   if (adapt->ops->choose == choose) return;
-  Watch* watch = watch_of(adapt);
+  StepWatch* watch = watch_of(adapt);
   if (watch == nullptr) watch = &attach(adapt);
   watch->original = adapt->ops->choose;
   adapt->ops->choose = choose;
@@ -95,21 +95,21 @@ FrozenSteps::FrozenSteps(TS ts)
     : ts_(ts),
       final_time_(ts->exact_final_time),
       monitor_(ts->adapt->monitor),
-      cached_size_(ts->adapt->dt_span_cached) {
-  watch_of(ts).frozen = true;
+      cached_size_(ts->adapt->dt_span_cached),
+      watch_(&watch_of(ts)) {
+  watch_->frozen = true;
   ts->exact_final_time = TS_EXACTFINALTIME_STEPOVER;
   ts->adapt->monitor = nullptr;
 }
 
 void FrozenSteps::take(const std::vector<PetscReal>& sizes) {
-  Watch& watch = watch_of(ts_);
-  watch.given = sizes;
-  watch.tried = 0;
+  watch_->given = sizes;
+  watch_->tried = 0;
   ts_->time_step = sizes.front();
 }
 
 FrozenSteps::~FrozenSteps() {
-  watch_of(ts_).frozen = false;
+  watch_->frozen = false;
   ts_->exact_final_time = final_time_;
   ts_->adapt->monitor = monitor_;
   ts_->adapt->dt_span_cached = cached_size_;

@@ -7,6 +7,8 @@
 
 namespace espalier::checkpoint {
 
+struct StepWatch;
+
 /// Watches the step control of `ts`. May be called again, and must be when -ts_adapt_type has changed.
 void watch_steps(TS ts);
 /// The sizes that were tried for the step accepted last, that one at the end. PETSc keeps a size only until the next
@@ -31,6 +33,7 @@ class FrozenSteps {
   TSExactFinalTimeOption final_time_;
   PetscViewer monitor_;
   PetscReal cached_size_;
+  StepWatch* watch_;
 };
 
 }  // namespace espalier::checkpoint

@@ -404,4 +404,5 @@ PetscErrorCode EspalierRegisterTrajectory() {
 }
 
 // PETSc calls it for a library that -dll_append names.
+// NOLINTNEXTLINE(readability-identifier-naming): by this name
 PETSC_EXTERN PetscErrorCode PetscDLLibraryRegister_espalier() { return EspalierRegisterTrajectory(); }

@@ -9,6 +9,9 @@ static PetscErrorCode rate(TS ts, PetscReal t, Vec u, Vec f, void *context)
   PetscScalar       *y;
 
   PetscFunctionBeginUser;
+  (void)ts;
+  (void)t;
+  (void)context;
   PetscCall(VecGetLocalSize(u, &n));
   PetscCall(VecGetArrayRead(u, &x));
   PetscCall(VecGetArrayWrite(f, &y));
@@ -23,6 +26,10 @@ static PetscErrorCode slope(TS ts, PetscReal t, Vec u, Mat A, Mat B, void *conte
   Vec diagonal;
 
   PetscFunctionBeginUser;
+  (void)ts;
+  (void)t;
+  (void)A;
+  (void)context;
   PetscCall(MatDiagonalGetDiagonal(B, &diagonal));
   PetscCall(VecSet(diagonal, 1));
   PetscCall(VecAXPY(diagonal, -2, u));

@@ -6,6 +6,7 @@
 
 /* Makes -ts_trajectory_type espalier known to PETSc (espalier/checkpoint/trajectory.hpp). Call it once after
    PetscInitialize(). A program that shall stay as it is takes -dll_append libespalier.so instead. Not collective. */
+/* NOLINTNEXTLINE(readability-identifier-naming): as functions of PETSc are called */
 PETSC_EXTERN PetscErrorCode EspalierRegisterTrajectory(void);
 
 #endif
