@@ -112,7 +112,7 @@ espalier_add_app_test(NAME burgers_emulator.refuses.points LABELS unit prdp WILL
   PASS_REGEX "-burgers_points" COMMAND burgers_emulator ${burgers_smoke} -burgers_points 1)
 
 # Each options file runs as it is but for its size.
-foreach(file IN ITEMS paper_1d paper_2d paper_3d)
+foreach(file IN ITEMS paper_1d paper_2d paper_3d distributed_3d)
   espalier_add_app_test(NAME options.heat_emulator.${file} LABELS unit prdp PASS_REGEX "levels of the physics"
     COMMAND heat_emulator -options_file petsc_options/heat_emulator/${file}.opts -data_dir ${heat_out}/data
             -heat_points 6 -heat_modes 1 -data_training 6 -data_held_out 2 -train_batch_size 3 -train_epochs 1

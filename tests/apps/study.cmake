@@ -14,7 +14,7 @@ espalier_add_app_test(NAME study.complains LABELS unit sinode WILL_FAIL DEPENDS 
              "NOT everything is as expected"
   COMMAND ${study} --only wrong)
 espalier_add_app_test(NAME study.unknown LABELS unit sinode WILL_FAIL
-  PASS_REGEX "there is no study nothing; known ones: im_pindiff, prdp, sinode" COMMAND ${ESPALIER_PYTHON} tools/study nothing)
+  PASS_REGEX "there is no study nothing; known ones: checkpointing, im_pindiff, prdp, sinode" COMMAND ${ESPALIER_PYTHON} tools/study nothing)
 espalier_add_app_test(NAME study.no_reports LABELS unit sinode WILL_FAIL PASS_REGEX "holds no reports yet"
   COMMAND ${ESPALIER_PYTHON} tools/study sinode --quick --table --output ${CMAKE_BINARY_DIR}/tests/study)
 # Rows for each of several values, and a figure of them.

@@ -75,8 +75,9 @@ BOOST_AUTO_TEST_CASE(initial_states_differ_and_lie_between_zero_and_one, *utf::l
   const grid::CellGrid grid(PETSC_COMM_SELF, data.axes());
   const at::Tensor states = data.initial_states(grid.centres());
   BOOST_TEST(states.size(0) == 3);
-  BOOST_TEST(states.min().item<double>() >= -1e-14);
-  BOOST_TEST(states.max().item<double>() <= 1 + 1e-14);
+  // The covariance is nearly singular, so that sums in another order differ by more than their rounding.
+  BOOST_TEST(states.min().item<double>() >= -1e-8);
+  BOOST_TEST(states.max().item<double>() <= 1 + 1e-8);
   BOOST_TEST((states[0] - states[1]).abs().max().item<double>() > 0.1);
   BOOST_TEST(data.initial_states(grid.centres()).equal(states));
   train::FieldDataSettings other = data;
