@@ -8,7 +8,6 @@
 #include <tuple>
 
 #include "espalier/checkpoint/bytes.hpp"
-#include "espalier/checkpoint/disk_store.hpp"
 #include "espalier/core/error.hpp"
 
 namespace espalier::checkpoint {

@@ -11,11 +11,6 @@ void keep_steps_whole(TSAdapt adapt) {
   adapt->matchstepfac[1] = 1.0;   // never halve
 }
 
-void forget_last_steps(TSAdapt adapt) {
-  adapt->dt_span_cached = 0;
-  adapt->timestepjustdecreased = 0;
-}
-
 void attach_trajectory(TS ts, TSTrajectory trajectory) {
   ESPALIER_ASSERT(ts->trajectory == nullptr, "the TS has a trajectory already");
   ESPALIER_CALL(PetscObjectReference(reinterpret_cast<PetscObject>(trajectory)));

@@ -37,9 +37,6 @@ void Integrator::Implementation::set_times(const std::vector<double>& times) {
   times_ = times;
   next_time_ = 1;
   steps_at_.assign(1, 0);
-  TSAdapt adapt = nullptr;
-  ESPALIER_CALL(TSGetAdapt(ts_.get(), &adapt));
-  petsc::forget_last_steps(adapt);
   ESPALIER_CALL(TSSetStepNumber(ts_.get(), 0));
   ESPALIER_CALL(TSSetTime(ts_.get(), times.front()));
   ESPALIER_CALL(TSSetTimeStep(ts_.get(), step_before(1)));

@@ -9,10 +9,6 @@ namespace espalier::petsc {
 /// default would halve the last two.
 void keep_steps_whole(TSAdapt adapt);
 
-/// What the step control remembers of its last steps, cut short before an observation time or rejected, is of a run
-/// that is over.
-void forget_last_steps(TSAdapt adapt);
-
 /// Gives a TS without trajectory one that was made before.
 void attach_trajectory(TS ts, TSTrajectory trajectory);
 
