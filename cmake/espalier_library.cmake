@@ -35,8 +35,32 @@ target_precompile_headers(espalier_pch PRIVATE
   <petsc.h> <hdf5.h> <algorithm> <functional> <memory> <string> <vector>)
 target_precompile_headers(espalier REUSE_FROM espalier_pch)
 
+# With ESPALIER_UNITY several sources are compiled as one, at most one of each folder: names that two files both use for
+# themselves stand in different namespaces there.
+if(ESPALIER_UNITY)
+  set_target_properties(espalier PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  # Types that a source has for itself look like those of a header.
+  target_compile_options(espalier PRIVATE -Wno-subobject-linkage)
+  set(unity_groups 0)
+  foreach(source IN LISTS espalier_sources)
+    get_filename_component(folder ${source} DIRECTORY)
+    string(MAKE_C_IDENTIFIER ${folder} folder)
+    math(EXPR count_${folder} "0${count_${folder}} + 1")
+    if(count_${folder} GREATER unity_groups)
+      set(unity_groups ${count_${folder}})
+    endif()
+  endforeach()
+  # Consecutive numbers, so that groups have the same number of sources.
+  set(number 0)
+  foreach(source IN LISTS espalier_sources)
+    math(EXPR group "${number} % ${unity_groups}")
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP group${group})
+    math(EXPR number "${number} + 1")
+  endforeach()
+endif()
+
 # ATen's parallel_for is a loop unless the file that calls it is compiled for OpenMP.
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/nn/edge_softmax.cpp PROPERTIES
-  COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}" SKIP_PRECOMPILE_HEADERS ON)
+  COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}" SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
 target_link_libraries(espalier PRIVATE ${OpenMP_CXX_LIBRARIES})

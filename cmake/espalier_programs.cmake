@@ -3,6 +3,7 @@ function(espalier_add_program name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE espalier)
   target_precompile_headers(${name} REUSE_FROM espalier_pch)
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ${ESPALIER_UNITY} UNITY_BUILD_BATCH_SIZE 0)
 endfunction()
 
 # A program that needs neither MPI nor PETSc nor torch: it takes the few sources of the library that it uses along.
