@@ -15,8 +15,9 @@ bool registered = false;
 }  // namespace
 
 void register_events() {
-  static constexpr std::array<const char*, event_count> names = {
-      "EspNetForward", "EspNetAdjoint", "EspNetTangent", "EspLinSolve", "EspData", "EspOptimiser", "EspReduction"};
+  static constexpr std::array<const char*, event_count> names = {"EspNetForward", "EspNetAdjoint", "EspNetTangent",
+                                                                 "EspLinSolve",   "EspData",       "EspOptimiser",
+                                                                 "EspReduction",  "EspHalo",       "EspIO"};
   PetscClassId id;
   ESPALIER_CALL(PetscClassIdRegister("Espalier", &id));
   for (std::size_t i = 0; i < event_count; ++i) ESPALIER_CALL(PetscLogEventRegister(names[i], id, &event_ids[i]));

@@ -70,13 +70,22 @@ Axis point_axis(PetscInt points, double lower, double upper, double value) {
   return {points, lower + half, upper - half, end, end};
 }
 
-CellGrid::CellGrid(MPI_Comm comm, std::vector<Axis> axes, PetscInt stencil_width)
-    : axes_(std::move(axes)), stencil_width_(stencil_width) {
+CellGrid::CellGrid(MPI_Comm comm, std::vector<Axis> axes, PetscInt stencil_width, PetscInt alignment)
+    : axes_(std::move(axes)), stencil_width_(stencil_width), alignment_(alignment) {
   ESPALIER_REQUIRE(!axes_.empty() && axes_.size() <= 3, "a grid has 1, 2 or 3 axes");
   ESPALIER_REQUIRE(stencil_width == 1 || stencil_width == 2, "a grid's stencil has width 1 or 2");
-  for (int d = 0; d < dimension(); ++d) check_axis(axis(d), axis_names[d], stencil_width);
+  ESPALIER_REQUIRE(alignment >= 1, "parts of a grid are aligned to one cell or more");
+  for (int d = 0; d < dimension(); ++d) {
+    check_axis(axis(d), axis_names[d], stencil_width);
+    ESPALIER_REQUIRE(axis(d).cells % alignment == 0,
+                     std::string("axis ") + axis_names[d] + " of the grid has " + std::to_string(axis(d).cells) +
+                         " cells, but must have a multiple of " + std::to_string(alignment) +
+                         ", to which the parts of the ranks are aligned");
+  }
   ESPALIER_CALL(DMDACreate(comm, dm_.out()));
-  create_dm(choose_parts());
+  parts_ = choose_parts();
+  share_out();
+  create_dm();
   ESPALIER_CALL(
       DMDAGetCorners(dm_.get(), &corner_[0], &corner_[1], &corner_[2], &extent_[0], &extent_[1], &extent_[2]));
   natural_ = at::empty({local_cells()}, at::kLong);
@@ -97,7 +106,7 @@ std::array<PetscInt, 3> CellGrid::choose_parts() const {
   std::array<PetscInt, 3> cells = {1, 1, 1};
   for (int d = 0; d < dimension(); ++d) cells[static_cast<std::size_t>(d)] = axis(d).cells;
   const auto fits = [&](std::size_t d, PetscInt parts) {
-    return parts == 1 || (d < axes_.size() && cells[d] / parts >= stencil_width_);
+    return parts == 1 || (d < axes_.size() && cells[d] / alignment_ / parts * alignment_ >= stencil_width_);
   };
   std::array<PetscInt, 3> best = {0, 0, 0};
   double least = 0;
@@ -115,19 +124,42 @@ std::array<PetscInt, 3> CellGrid::choose_parts() const {
       }
     }
   ESPALIER_REQUIRE(best[0] > 0, "the grid cannot give each of " + std::to_string(ranks) + " ranks " +
-                                    std::to_string(stencil_width_) +
+                                    std::to_string(std::max(stencil_width_, alignment_)) +
                                     " cells along every axis: take fewer ranks or more cells");
   return best;
 }
 
-void CellGrid::create_dm(const std::array<PetscInt, 3>& parts) {
+// As DMDA does it, in units of the alignment: the first parts get one more.
+void CellGrid::share_out() {
+  PetscInt rank = rank_in(comm());
+  for (std::size_t d = 0; d < 3; ++d) {
+    part_[d] = rank % parts_[d];
+    rank /= parts_[d];
+    if (static_cast<int>(d) >= dimension()) continue;
+    const PetscInt units = axes_[d].cells / alignment_;
+    for (PetscInt p = 0; p < parts_[d]; ++p)
+      shares_[d].push_back(alignment_ * (units / parts_[d] + (p < units % parts_[d] ? 1 : 0)));
+  }
+}
+
+int CellGrid::neighbour(int d, bool high) const {
+  if (high ? at_high_boundary(d) : at_low_boundary(d)) return MPI_PROC_NULL;
+  const auto axis = static_cast<std::size_t>(d);
+  auto part = part_;
+  part[axis] = (part[axis] + (high ? 1 : parts_[axis] - 1)) % parts_[axis];
+  return static_cast<int>((part[2] * parts_[1] + part[1]) * parts_[0] + part[0]);
+}
+
+void CellGrid::create_dm() {
   const auto cells = [&](int d) { return d < dimension() ? axis(d).cells : 1; };
   const auto boundary = [&](int d) { return d < dimension() ? dm_boundary(axis(d)) : DM_BOUNDARY_NONE; };
   DM dm = dm_.get();
   ESPALIER_CALL(DMSetDimension(dm, dimension()));
   ESPALIER_CALL(DMDASetSizes(dm, cells(0), cells(1), cells(2)));
-  ESPALIER_CALL(DMDASetNumProcs(dm, parts[0], parts[1], parts[2]));
+  ESPALIER_CALL(DMDASetNumProcs(dm, parts_[0], parts_[1], parts_[2]));
   ESPALIER_CALL(DMDASetBoundaryType(dm, boundary(0), boundary(1), boundary(2)));
+  const auto shares = [&](int d) { return d < dimension() ? shares_[static_cast<std::size_t>(d)].data() : nullptr; };
+  ESPALIER_CALL(DMDASetOwnershipRanges(dm, shares(0), shares(1), shares(2)));
   ESPALIER_CALL(DMDASetDof(dm, 1));
   ESPALIER_CALL(DMDASetStencilType(dm, DMDA_STENCIL_STAR));
   ESPALIER_CALL(DMDASetStencilWidth(dm, stencil_width_));
@@ -140,28 +172,21 @@ void CellGrid::connect_rank_0() {
   ESPALIER_CALL(PetscSFCreate(comm(), to_rank_0_.out()));
   std::vector<PetscSFNode> owners;
   if (rank_in(comm()) == 0) {
-    std::array<const PetscInt*, 3> shares = {nullptr, nullptr, nullptr};
-    std::array<PetscInt, 3> parts = {1, 1, 1};
-    ESPALIER_CALL(DMDAGetOwnershipRanges(dm_.get(), &shares[0], &shares[1], &shares[2]));
-    ESPALIER_CALL(DMDAGetInfo(dm_.get(), nullptr, nullptr, nullptr, nullptr, &parts[0], &parts[1], &parts[2], nullptr,
-                              nullptr, nullptr, nullptr, nullptr, nullptr));
     // For each index along an axis: the part, the index in it, and the part's length.
     struct Place {
       PetscInt part, index, length;
     };
     std::array<std::vector<Place>, 3> places;
-    for (std::size_t d = 0; d < 3; ++d) {
-      if (static_cast<int>(d) >= dimension()) parts[d] = 1;
-      for (PetscInt part = 0; part < parts[d]; ++part) {
-        const PetscInt length = static_cast<int>(d) < dimension() ? shares[d][part] : 1;
+    for (std::size_t d = 0; d < 3; ++d)
+      for (PetscInt part = 0; part < parts_[d]; ++part) {
+        const PetscInt length = static_cast<int>(d) < dimension() ? shares_[d][static_cast<std::size_t>(part)] : 1;
         for (PetscInt i = 0; i < length; ++i) places[d].push_back({part, i, length});
       }
-    }
     for (const auto& z : places[2])
       for (const auto& y : places[1])
         for (const auto& x : places[0])
-          owners.push_back(
-              {(z.part * parts[1] + y.part) * parts[0] + x.part, (z.index * y.length + y.index) * x.length + x.index});
+          owners.push_back({(z.part * parts_[1] + y.part) * parts_[0] + x.part,
+                            (z.index * y.length + y.index) * x.length + x.index});
   }
   ESPALIER_CALL(PetscSFSetGraph(to_rank_0_.get(), static_cast<PetscInt>(local_cells()),
                                 static_cast<PetscInt>(owners.size()), nullptr, PETSC_COPY_VALUES, owners.data(),

@@ -63,7 +63,8 @@ std::vector<std::int64_t> GridLayout::offsets() const {
 }
 
 template <typename Number>
-void add_ghosts(const GridLayout& layout, bool circular, const Number* from, Number* to) {
+void add_ghosts(const GridLayout& layout, Ghosts ghosts, const Number* from, Number* to) {
+  const bool circular = ghosts == Ghosts::circular;
   const std::int64_t nx = layout.cells[2];
   for (std::int64_t p = 0; p < layout.padded(0); ++p) {
     const std::int64_t z = cell_at(layout, circular, 0, p);
@@ -82,8 +83,8 @@ void add_ghosts(const GridLayout& layout, bool circular, const Number* from, Num
 }
 
 template <typename Number>
-FlatConvolution<Number>::FlatConvolution(const GridLayout& layout, bool circular, std::int64_t from, std::int64_t to)
-    : layout_(layout), circular_(circular), from_(from), to_(to), offsets_(layout.offsets()) {
+FlatConvolution<Number>::FlatConvolution(const GridLayout& layout, Ghosts ghosts, std::int64_t from, std::int64_t to)
+    : layout_(layout), ghosts_(ghosts), from_(from), to_(to), offsets_(layout.offsets()) {
   // From the first value to the last one; what stands between rows is worth nothing.
   const std::int64_t last = ((layout.cells[0] - 1) * layout.padded(1) + layout.cells[1] - 1) * layout.padded(2);
   length_ = rounded_up(last + layout.cells[2], vectors * width);
@@ -104,8 +105,15 @@ void FlatConvolution<Number>::set_weight(const Number* weight) {
 
 template <typename Number>
 void FlatConvolution<Number>::load(const Number* x) {
-  for (std::int64_t j = 0; j < from_; ++j)
-    add_ghosts(layout_, circular_, x + j * layout_.count(), input_.data() + j * stride_);
+  const std::int64_t padded = layout_.padded_count();
+  for (std::int64_t j = 0; j < from_; ++j) {
+    Number* to = input_.data() + j * stride_;
+    if (ghosts_ == Ghosts::given) {
+      std::copy_n(x + j * padded, padded, to);
+    } else {
+      add_ghosts(layout_, ghosts_, x + j * layout_.count(), to);
+    }
+  }
 }
 
 // value_i = sum_j,o weight_ijo input_j(. + o), in blocks of `rows` by `vectors` registers.
@@ -189,8 +197,8 @@ void FlatConvolution<Number>::add_weight_product(const Number* x, const Number* 
           add_products(first, std::min(first + part, length_), i, j, o, weight);
 }
 
-template void add_ghosts(const GridLayout&, bool, const float*, float*);
-template void add_ghosts(const GridLayout&, bool, const double*, double*);
+template void add_ghosts(const GridLayout&, Ghosts, const float*, float*);
+template void add_ghosts(const GridLayout&, Ghosts, const double*, double*);
 template class FlatConvolution<float>;
 template class FlatConvolution<double>;
 

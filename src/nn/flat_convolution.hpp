@@ -21,19 +21,26 @@ struct GridLayout {
   std::vector<std::int64_t> offsets() const;
 };
 
-/// One field with its ghosts: to[p, q, r] = from[z(p), y(q), x(r)], zeros around it unless circular.
+/// What stands around a grid's cells.
+enum class Ghosts {
+  zeros,
+  circular,  ///< the cells of the other end
+  given      ///< cells that the fields bring along
+};
+
+/// One field with its ghosts: to[p, q, r] = from[z(p), y(q), x(r)]; `ghosts`: zeros or circular.
 template <typename Number>
-void add_ghosts(const GridLayout& layout, bool circular, const Number* from, Number* to);
+void add_ghosts(const GridLayout& layout, Ghosts ghosts, const Number* from, Number* to);
 
 /// The fields of one sample in the form that the sums need, and the sums. Not for several threads at once.
 template <typename Number>
 class FlatConvolution {
  public:
-  FlatConvolution(const GridLayout& layout, bool circular, std::int64_t from, std::int64_t to);
+  FlatConvolution(const GridLayout& layout, Ghosts ghosts, std::int64_t from, std::int64_t to);
 
   /// weight: [to, from, window].
   void set_weight(const Number* weight);
-  /// y_i = bias_i + sum_j,o weight_ijo x_j(. + o), x: [from, cells], y: [to, cells].
+  /// y_i = bias_i + sum_j,o weight_ijo x_j(. + o), x: [from, cells], with the ghosts if they are given, y: [to, cells].
   void apply(const Number* x, const Number* bias, Number* y);
   /// weight_ijo += sum over the cells of g_i x_j(. + o), g: [to, cells].
   void add_weight_product(const Number* x, const Number* g, Number* weight);
@@ -49,7 +56,7 @@ class FlatConvolution {
                     Number* weight) const;
 
   GridLayout layout_;
-  bool circular_;
+  Ghosts ghosts_;
   std::int64_t from_;
   std::int64_t to_;
   std::vector<std::int64_t> offsets_;

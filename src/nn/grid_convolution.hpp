@@ -3,11 +3,13 @@
 
 #include <torch/types.h>
 
+#include "flat_convolution.hpp"
+
 namespace espalier::nn {
 
-/// y = C x + b with stride 1, as many cells as x has: x [samples, from, ...] with one to three axes, weight
-/// [to, from, 3, ...], bias [to]. Around the grid there are the cells of the other end (circular) or
-/// zeros. Can be differentiated any number of times; float32 or float64.
-at::Tensor grid_convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool circular);
+/// y = C x + b with stride 1: x [samples, from, ...] with one to three axes, weight [to, from, 3, ...], bias [to]. y
+/// has as many cells as x; if the ghosts are given, which are then x's outermost cells, two less along each axis. Can
+/// be differentiated any number of times; float32 or float64.
+at::Tensor grid_convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Ghosts ghosts);
 
 }  // namespace espalier::nn

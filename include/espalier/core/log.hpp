@@ -6,7 +6,18 @@
 namespace espalier::core {
 
 /// What -log_view separates everywhere in the library.
-enum class Event { network_forward, network_adjoint, network_tangent, linear_solve, data, optimiser, reduction, count };
+enum class Event {
+  network_forward,
+  network_adjoint,
+  network_tangent,
+  linear_solve,
+  data,
+  optimiser,
+  reduction,
+  halo,  ///< of networks; inside of their events
+  io,
+  count
+};
 
 /// Registers the events. Called by Session.
 void register_events();

@@ -55,9 +55,10 @@ Axis point_axis(PetscInt points, double lower = 0, double upper = 1, double valu
 class CellGrid {
  public:
   /// `axes`: x, y, z, as many as there are dimensions. `stencil_width`: 1 or 2 cells on each side, along the axes.
+  /// `alignment`: parts begin and end at multiples of so many cells, as networks that halve their grids need.
   /// Throws UserError on all ranks for axes that make no sense, fewer than 2 stencil_width + 1 cells along an axis,
-  /// or ranks that cannot all have stencil_width cells along each axis.
-  CellGrid(MPI_Comm comm, std::vector<Axis> axes, PetscInt stencil_width = 1);
+  /// cells that are no multiple of the alignment, or ranks that cannot all have stencil_width cells along each axis.
+  CellGrid(MPI_Comm comm, std::vector<Axis> axes, PetscInt stencil_width = 1, PetscInt alignment = 1);
 
   MPI_Comm comm() const;
   DM dm() const { return dm_.get(); }
@@ -71,6 +72,16 @@ class CellGrid {
   /// Index of this rank's first cell along each axis, and how many there are; 0 and 1 beyond the dimension.
   const std::array<PetscInt, 3>& corner() const { return corner_; }
   const std::array<PetscInt, 3>& extent() const { return extent_; }
+  /// How many parts there are along each axis, and which of them this rank's is; 1 and 0 beyond the dimension.
+  const std::array<PetscInt, 3>& parts() const { return parts_; }
+  const std::array<PetscInt, 3>& part() const { return part_; }
+  PetscInt alignment() const { return alignment_; }
+  /// Cells along axis d of the shortest and of the longest part.
+  PetscInt least_extent(int d) const { return shares_[static_cast<std::size_t>(d)].back(); }
+  PetscInt largest_extent(int d) const { return shares_[static_cast<std::size_t>(d)].front(); }
+  /// The rank of the next part along axis d, this rank itself if there is one part only; MPI_PROC_NULL beyond a
+  /// boundary that is not periodic.
+  int neighbour(int d, bool high) const;
   /// As extent(), with stencil_width() ghost cells on each side of each axis.
   std::array<PetscInt, 3> ghosted_extent() const;
   /// Whether this rank's part begins (ends) at a boundary that is not periodic.
@@ -92,11 +103,16 @@ class CellGrid {
 
  private:
   std::array<PetscInt, 3> choose_parts() const;
-  void create_dm(const std::array<PetscInt, 3>& parts);
+  void share_out();
+  void create_dm();
   void connect_rank_0();
 
   std::vector<Axis> axes_;
   PetscInt stencil_width_;
+  PetscInt alignment_;
+  std::array<PetscInt, 3> parts_ = {1, 1, 1};
+  std::array<PetscInt, 3> part_ = {0, 0, 0};
+  std::array<std::vector<PetscInt>, 3> shares_;  // cells of each part along an axis, the longer ones first
   DmHandle dm_;
   SfHandle to_rank_0_;  // roots: local cells; leaves: natural order on rank 0
   std::array<PetscInt, 3> corner_ = {0, 0, 0};

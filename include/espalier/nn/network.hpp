@@ -1,6 +1,7 @@
 // What a network must offer to stand in a right-hand side: values, and products with its two Jacobians.
 #pragma once
 
+#include <mpi.h>
 #include <torch/types.h>
 
 #include <cstddef>
@@ -27,18 +28,20 @@ class Tape {
   virtual void jvp(const at::Tensor& v, const at::Tensor& y) = 0;
 };
 
-/// A network as a term of a system: maps each sample (row) of u to a row of y. Not collective: every rank evaluates
-/// its own samples.
+/// A network as a term of a system: maps each sample (row) of u to a row of y. Either every rank evaluates samples of
+/// its own and nothing is collective, or all ranks of comm() hold parts of the same samples and do everything together.
 class Network {
  public:
   virtual ~Network() = default;
   virtual std::int64_t inputs() const = 0;
   virtual std::int64_t outputs() const = 0;
+  /// The ranks that evaluate it together; MPI_COMM_NULL: each by itself.
+  virtual MPI_Comm comm() const { return MPI_COMM_NULL; }
   /// y = f(t, u; theta).
   virtual void forward(double t, const at::Tensor& u, const at::Tensor& y) = 0;
   /// The same, recorded.
   virtual std::unique_ptr<Tape> record(double t, const at::Tensor& u, const at::Tensor& y) = 0;
-  /// Memory that one tape holds for a batch of `samples`.
+  /// Memory that one tape holds for a batch of `samples`; the same on all ranks of comm().
   virtual std::size_t tape_bytes(std::int64_t samples) const = 0;
   virtual FlatParameters& parameters() = 0;
   /// Architecture and precision in one line; two networks with the same text can exchange parameters.

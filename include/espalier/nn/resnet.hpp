@@ -3,18 +3,26 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "espalier/core/options.hpp"
+#include "espalier/nn/grid_layers.hpp"
 #include "espalier/nn/network.hpp"
 
 namespace espalier::nn {
 
+/// What a network of convolutions sees around its grid.
 enum class ResnetBoundary {
   circular,  ///< the grid is periodic
-  zero       ///< zeros around the grid: homogeneous Dirichlet values
+  zero,      ///< zeros around the grid: homogeneous Dirichlet values
+  reflect,   ///< the mirror image in the last cell's centre
+  replicate  ///< the last cell's value
 };
+
+/// The same for the ends of a grid that are not periodic. Throws UserError when the grid is to be periodic and is not.
+grid::Padding padding_of(ResnetBoundary boundary, const grid::CellGrid& grid);
 
 struct ResnetSettings {
   std::vector<std::int64_t> cells;  ///< of the grid along each of one to three axes, the slowest first: {z, y, x}
@@ -44,25 +52,36 @@ struct ResnetSettings {
 /// own, at a third to a half of that speed.
 class Resnet : public AutogradNetwork {
  public:
-  /// Throws UserError when a number makes no sense.
+  /// Of whole states. Throws UserError when a number makes no sense.
   explicit Resnet(ResnetSettings settings);
+  /// Of states that are spread over the ranks of a grid, each rank its part [channels, local cells]: values and
+  /// products are those on one rank up to rounding, and a rank's gradient of the parameters is its part of a sum over
+  /// the ranks. settings.cells are those of the grid; settings.boundary says what stands beyond ends that are not
+  /// periodic. Evaluations and products are collective on the grid's communicator, and so is the constructor. Throws
+  /// UserError on all ranks, also for parts that have too few cells for the halo.
+  Resnet(ResnetSettings settings, std::shared_ptr<const grid::CellGrid> grid,
+         HaloExchange exchange = HaloExchange::layer);
 
   std::int64_t inputs() const override { return settings_.channels_in * cells_; }
   std::int64_t outputs() const override { return settings_.channels_out * cells_; }
+  MPI_Comm comm() const override { return layers_ ? layers_->grid().comm() : MPI_COMM_NULL; }
   /// u: [samples, inputs()] in the parameters' precision; [samples, outputs()].
   at::Tensor evaluate(double t, const at::Tensor& u) override;
   std::size_t tape_bytes(std::int64_t samples) const override;
   std::string fingerprint() const override;
   const ResnetSettings& settings() const { return settings_; }
+  /// What this rank has sent to others; nothing without a grid.
+  grid::HaloTraffic halo_traffic() const { return layers_ ? layers_->traffic() : grid::HaloTraffic(); }
 
  private:
+  void draw_parameters();
   at::Tensor evaluate_part(const at::Tensor& u);
   at::Tensor convolve(const at::Tensor& x, std::size_t layer);
-  at::Tensor over_channels(const at::Tensor& x, std::size_t layer);
   std::int64_t padded_cells() const;
 
   ResnetSettings settings_;
-  std::int64_t cells_;
+  std::optional<GridLayers> layers_;
+  std::int64_t cells_;  // of this rank
 };
 
 }  // namespace espalier::nn
