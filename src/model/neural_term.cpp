@@ -129,6 +129,15 @@ void NeuralTerm::repeat_evaluations(bool repeat, std::size_t latest) {
   latest_ = latest;
 }
 
+// Parts of a state may be equal on one rank and different on another, and ranks that evaluate a network together must
+// take the same tape. What is kept is the same on all of them, since tape_bytes() is.
+bool NeuralTerm::on_all_ranks(bool match) const {
+  if (network_->comm() == MPI_COMM_NULL) return match;
+  int everywhere = match ? 1 : 0;
+  MPI_Allreduce(MPI_IN_PLACE, &everywhere, 1, MPI_INT, MPI_LAND, network_->comm());
+  return everywhere == 1;
+}
+
 // The adjoint meets the points in reverse order: the search starts where the last one ended.
 std::shared_ptr<Linearization> NeuralTerm::find_kept(double t, const at::Tensor& input) {
   const auto matches = [&](const Kept& kept) {
@@ -137,12 +146,12 @@ std::shared_ptr<Linearization> NeuralTerm::find_kept(double t, const at::Tensor&
   const std::size_t count = kept_.size();
   for (std::size_t n = 0; n < count; ++n) {
     const std::size_t i = (cursor_ + count - 1 - n) % count;
-    if (!matches(kept_[i])) continue;
+    if (!on_all_ranks(matches(kept_[i]))) continue;
     cursor_ = i + 1;
     return kept_[i].linearization;
   }
   for (auto entry = recent_.rbegin(); entry != recent_.rend(); ++entry)
-    if (matches(*entry)) return entry->linearization;
+    if (on_all_ranks(matches(*entry))) return entry->linearization;
   return nullptr;
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "espalier/core/error.hpp"
@@ -9,6 +10,15 @@
 #include "espalier/model/linear_operator.hpp"
 
 namespace espalier::train {
+
+namespace {
+
+// Of a batch that has fewer samples than there are groups of ranks, for one of the groups.
+bool no_samples(const std::vector<int>& of_ranks) {
+  return std::all_of(of_ranks.begin(), of_ranks.end(), [](int n) { return n == 0; });
+}
+
+}  // namespace
 
 IntegratorObjective::IntegratorObjective(MPI_Comm comm, model::SplitSystem system,
                                          std::shared_ptr<model::NeuralTerm> network, ts::IntegratorSettings settings,
@@ -49,14 +59,20 @@ std::vector<double> IntegratorObjective::times(std::int64_t intervals) const {
 // The last batch of an epoch and the chunks of a validation have other sizes than the batches between; making an
 // integrator is collective, so all ranks look it up under the same key.
 ts::Integrator& IntegratorObjective::integrator_for(const at::Tensor& u0) {
-  auto& integrator = integrators_[core::counts_of_ranks(comm_, u0.size(0))];
+  return integrator_for(u0, core::counts_of_ranks(comm_, u0.size(0)));
+}
+
+ts::Integrator& IntegratorObjective::integrator_for(const at::Tensor& u0, const std::vector<int>& samples) {
+  auto& integrator = integrators_[samples];
   if (!integrator)
     integrator = std::make_unique<ts::Integrator>(comm_, ts::BatchShape{u0.size(0), u0.size(1)}, system_, settings_);
   return *integrator;
 }
 
 double IntegratorObjective::sum_and_gradient(const at::Tensor& u0, const at::Tensor& targets, double weight) {
-  ts::Integrator& integrator = integrator_for(u0);
+  const auto samples = core::counts_of_ranks(comm_, u0.size(0));
+  if (no_samples(samples)) return 0;
+  ts::Integrator& integrator = integrator_for(u0, samples);
   const at::Tensor& predicted = integrator.forward(u0, times(targets.size(1)), ts::Record::yes);
   // s = |r|^2 with r = u - target;  ds/du = 2 r.
   at::Tensor residual = predicted - targets.transpose(0, 1);
@@ -69,7 +85,9 @@ double IntegratorObjective::sum_and_gradient(const at::Tensor& u0, const at::Ten
 }
 
 double IntegratorObjective::sum(const at::Tensor& u0, const at::Tensor& targets) {
-  const at::Tensor& predicted = predict(u0, targets.size(1));
+  const auto samples = core::counts_of_ranks(comm_, u0.size(0));
+  if (no_samples(samples)) return 0;
+  const at::Tensor& predicted = integrator_for(u0, samples).forward(u0, times(targets.size(1)), ts::Record::no);
   return (predicted - targets.transpose(0, 1)).square().sum().item<double>();
 }
 

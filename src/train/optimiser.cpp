@@ -16,7 +16,7 @@ namespace espalier::train {
 namespace {
 
 // Elements that are updated together: the operands of a chunk stay in the first-level cache between its lines.
-constexpr std::int64_t chunk_length = 512;
+constexpr std::int64_t chunk_length = optimiser_chunk;
 
 template <class T>
 using Slice = Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>>;
@@ -103,10 +103,11 @@ class Step {
 };
 
 template <class T>
-void update_all(nn::FlatParameters& parameters, const std::vector<at::Tensor>& moments, const Step<T>& step) {
-  const std::int64_t count = parameters.count();
-  auto* theta = parameters.values().data_ptr<T>();
-  auto* g = parameters.gradient().data_ptr<T>();
+void update_all(nn::FlatParameters& parameters, Range own, const std::vector<at::Tensor>& moments,
+                const Step<T>& step) {
+  const std::int64_t count = own.count;
+  auto* theta = parameters.values().data_ptr<T>() + own.first;
+  auto* g = parameters.gradient().data_ptr<T>() + own.first;
   const auto moment = [&](std::size_t i) { return i < moments.size() ? moments[i].data_ptr<T>() : nullptr; };
   const std::array<T*, 2> m = {moment(0), moment(1)};
   for (std::int64_t first = 0; first < count; first += chunk_length) {
@@ -143,22 +144,26 @@ const std::vector<std::string>& optimiser_names() {
 }
 
 Optimiser::Optimiser(nn::FlatParameters& parameters, const OptimiserOptions& options)
-    : parameters_(parameters), options_(options), names_(moments_of(options)) {
+    : Optimiser(parameters, options, {0, parameters.count()}) {}
+
+Optimiser::Optimiser(nn::FlatParameters& parameters, const OptimiserOptions& options, Range own)
+    : parameters_(parameters), options_(options), own_(own), names_(moments_of(options)) {
   const auto& known = optimiser_names();
   ESPALIER_REQUIRE(std::find(known.begin(), known.end(), options.name) != known.end(),
                    "optimiser '" + options.name + "' is unknown; choose one of: " + core::join(known));
   const at::ScalarType type = parameters.values().scalar_type();
   ESPALIER_ASSERT(type == at::kDouble || type == at::kFloat, "parameters are float64 or float32");
-  for (std::size_t i = 0; i < names_.size(); ++i) moments_.push_back(torch::zeros_like(parameters.values()));
+  for (std::size_t i = 0; i < names_.size(); ++i)
+    moments_.push_back(torch::zeros({own.count}, parameters.values().options().requires_grad(false)));
 }
 
 void Optimiser::step(double rate) {
   const core::EventScope event(core::Event::optimiser);
   ++steps_;
   if (parameters_.values().scalar_type() == at::kDouble) {
-    update_all(parameters_, moments_, Step<double>(options_, rate, steps_));
+    update_all(parameters_, own_, moments_, Step<double>(options_, rate, steps_));
   } else {
-    update_all(parameters_, moments_, Step<float>(options_, rate, steps_));
+    update_all(parameters_, own_, moments_, Step<float>(options_, rate, steps_));
   }
   parameters_.mark_changed();
 }
@@ -173,7 +178,7 @@ std::map<std::string, at::Tensor> Optimiser::state() const {
 void Optimiser::restore(const std::map<std::string, at::Tensor>& state) {
   std::vector<at::Tensor> moments;
   for (const auto& name : names_)
-    moments.push_back(saved_entry(state, name, parameters_.values().scalar_type(), parameters_.count()));
+    moments.push_back(saved_entry(state, name, parameters_.values().scalar_type(), own_.count));
   const auto steps = saved_entry(state, "step", at::kLong, 1).item<std::int64_t>();
   ESPALIER_REQUIRE(state.size() == names_.size() + 1,
                    "the saved state of the optimiser has entries that this one does not know: it was written with "

@@ -2,13 +2,16 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/log.hpp"
 #include "espalier/core/mixing.hpp"
+#include "espalier/train/optimiser.hpp"
 
 namespace espalier::train {
 
@@ -37,10 +40,12 @@ Totals unpack(const double* from) { return {from[0], from[1] > 0, from[2] > 0}; 
 
 }  // namespace
 
-Reduction::Reduction(MPI_Comm comm, nn::FlatParameters& parameters) : comm_(comm), parameters_(parameters) {
+Reduction::Reduction(MPI_Comm comm, nn::FlatParameters& parameters, SumOrder order)
+    : comm_(comm), parameters_(parameters), order_(order) {
+  MPI_Comm_rank(comm, &rank_);
   MPI_Comm_size(comm, &size_);
   (void)mpi_count(parameters.count() + scalars);
-  if (size_ > 1 && mpi_type(parameters.values()) == MPI_DOUBLE)
+  if (size_ > 1 && order == SumOrder::any && mpi_type(parameters.values()) == MPI_DOUBLE)
     message_ = torch::empty({parameters.count() + scalars}, torch::kFloat64);
 }
 
@@ -49,6 +54,10 @@ Totals Reduction::gradient_and_sum(double local_sum, bool stop, bool failed) {
   const core::EventScope event(core::Event::reduction);
   at::Tensor& gradient = parameters_.gradient();
   const std::int64_t count = parameters_.count();
+  if (order_ == SumOrder::ranks) {
+    sum_in_rank_order(gradient);
+    return sum(local_sum, stop, failed);
+  }
   if (!message_.defined()) {
     MPI_Allreduce(MPI_IN_PLACE, gradient.data_ptr(), mpi_count(count), MPI_FLOAT, MPI_SUM, comm_);
     return sum(local_sum, stop, failed);
@@ -67,6 +76,46 @@ Totals Reduction::sum(double local_sum, bool stop, bool failed) const {
   pack(message.data(), local_sum, stop, failed);
   if (size_ > 1) MPI_Allreduce(MPI_IN_PLACE, message.data(), scalars, MPI_DOUBLE, MPI_SUM, comm_);
   return unpack(message.data());
+}
+
+// Whole chunks, as evenly as possible.
+Range Reduction::slice_of(int rank) const {
+  const std::int64_t count = parameters_.count();
+  const Range chunks = rank_slice({0, (count + optimiser_chunk - 1) / optimiser_chunk}, rank, size_);
+  const std::int64_t first = std::min(count, chunks.first * optimiser_chunk);
+  return {first, std::min(count, (chunks.first + chunks.count) * optimiser_chunk) - first};
+}
+
+void Reduction::sum_in_rank_order(at::Tensor& gradient) {
+  const Range own = own_slice();
+  if (!slices_.defined()) slices_ = torch::empty({size_, own.count}, gradient.options().requires_grad(false));
+  std::vector<int> counts;
+  std::vector<int> places;
+  std::vector<int> own_places;
+  const std::vector<int> own_counts(static_cast<std::size_t>(size_), mpi_count(own.count));
+  for (int rank = 0; rank < size_; ++rank) {
+    counts.push_back(mpi_count(slice_of(rank).count));
+    places.push_back(mpi_count(slice_of(rank).first));
+    own_places.push_back(mpi_count(rank * own.count));
+  }
+  MPI_Alltoallv(gradient.data_ptr(), counts.data(), places.data(), mpi_type(gradient), slices_.data_ptr(),
+                own_counts.data(), own_places.data(), mpi_type(gradient), comm_);
+  at::Tensor sum = gradient.narrow(0, own.first, own.count);
+  sum.copy_(slices_[0]);
+  for (int rank = 1; rank < size_; ++rank) sum.add_(slices_[rank]);
+  gather_slices(gradient);
+}
+
+void Reduction::gather_slices(at::Tensor& vector) const {
+  if (size_ == 1) return;
+  std::vector<int> counts;
+  std::vector<int> places;
+  for (int rank = 0; rank < size_; ++rank) {
+    counts.push_back(mpi_count(slice_of(rank).count));
+    places.push_back(mpi_count(slice_of(rank).first));
+  }
+  MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, vector.data_ptr(), counts.data(), places.data(), mpi_type(vector),
+                 comm_);
 }
 
 void Reduction::broadcast_parameters() {

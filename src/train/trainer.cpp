@@ -80,8 +80,9 @@ Trainer::Trainer(MPI_Comm comm, Objective& objective, const WindowDataset& train
       output_dir_(std::move(output_dir)),
       fingerprint_(fingerprint),
       plan_(train.size(), options_.batch_size, options_.drop_last),
-      reduction_(comm, objective.parameters()),
-      optimiser_(objective.parameters(), options_.optimiser),
+      reduction_(comm, objective.parameters(), options_.deterministic ? SumOrder::ranks : SumOrder::any),
+      optimiser_(objective.parameters(), options_.optimiser,
+                 options_.shard_optimiser ? reduction_.own_slice() : Range{0, objective.parameters().count()}),
       schedule_(options_.schedule),
       symmetry_(make_symmetry(options_.augment, train.dof())) {
   MPI_Comm_rank(comm, &rank_);
@@ -89,6 +90,10 @@ Trainer::Trainer(MPI_Comm comm, Objective& objective, const WindowDataset& train
   ESPALIER_REQUIRE(plan_.count() > 0, std::to_string(train.size()) + " training samples give no full batch of " +
                                           std::to_string(options_.batch_size) +
                                           ": choose a smaller -train_batch_size, or -train_drop_last false");
+  ESPALIER_REQUIRE(options_.batch_size >= train.groups() && train.size() >= train.groups(),
+                   "-groups " + std::to_string(train.groups()) + " share batches of " +
+                       std::to_string(std::min(options_.batch_size, train.size())) +
+                       " samples: choose fewer groups, a larger -train_batch_size or more training samples");
   const bool same_shape = held_out.dof() == train.dof() && held_out.intervals() == train.intervals();
   ESPALIER_REQUIRE(held_out.size() == 0 || same_shape, "held-out samples must have the shape of the training samples");
   ESPALIER_REQUIRE(!symmetry_ || !train.is_spread(),
@@ -147,7 +152,7 @@ RestartState Trainer::resume() {
   adopt("-train_resume " + options_.resume, state.parameters);
   ESPALIER_REQUIRE(state.batch >= 0 && state.batch <= plan_.count(),
                    "-train_resume " + options_.resume + ": the file stands at a batch that this run does not have");
-  optimiser_.restore(state.optimiser);
+  restore_optimiser(state.optimiser);
   schedule_.restore(state.schedule);
   for (Companion* companion : companions_) companion->restore(state);
   for (const HistoryRow& row : state.history) add_to_report(row);
@@ -198,6 +203,7 @@ bool Trainer::run_batch(Live& live) {
   if (options_.clip > 0) clip_gradient(parameters, norm, options_.clip);
   const double lr = rate(live);
   optimiser_.step(lr);
+  if (options_.shard_optimiser) reduction_.gather_slices(parameters.values());
   live.state.partial.loss += totals.sum;
   ++live.state.batch;
   const std::string validation = std::isnan(live.validation) ? "" : "  validation " + figure(live.validation);
@@ -300,10 +306,11 @@ double Trainer::error(const WindowDataset& windows) {
 
 // |target - u0|^2, mean over the windows' entries.
 double Trainer::persistence_error(const WindowDataset& windows) const {
-  const Batch all = windows.gather_range(0, windows.size());
-  const double local_sum = (all.targets - all.u0.unsqueeze(1)).square().sum().item<double>();
-  const double sum = windows.is_spread() ? reduction_.sum(local_sum, false, false).sum : local_sum;
-  return sum / static_cast<double>(windows.size() * windows.intervals() * windows.dof());
+  const Range own = windows.part_of({0, windows.size()}, rank_, size_);
+  const Batch samples = windows.gather_range(own.first, own.count);
+  const double local_sum = (samples.targets - samples.u0.unsqueeze(1)).square().sum().item<double>();
+  return reduction_.sum(local_sum, false, false).sum /
+         static_cast<double>(windows.size() * windows.intervals() * windows.dof());
 }
 
 void Trainer::report_best(const TrainResult& result) {
@@ -341,7 +348,7 @@ void Trainer::save(Live& live) {
   RestartState state = live.state;
   state.seed = options_.seed;
   state.parameters = objective_.parameters().values();
-  state.optimiser = optimiser_.state();
+  state.optimiser = whole_optimiser_state();
   state.schedule = schedule_.state();
   for (const Companion* companion : companions_) companion->save(state);
   write_restart(comm_, output_file("restart.h5"), run_fingerprint(), state);
@@ -349,6 +356,28 @@ void Trainer::save(Live& live) {
   if (!state.best.parameters.defined() || state.best.epoch == live.best_written) return;
   write_model(comm_, output_file("best.h5"), fingerprint_, state.best);
   live.best_written = state.best.epoch;
+}
+
+// Restart files hold all moments, so that they fit any number of ranks.
+std::map<std::string, at::Tensor> Trainer::whole_optimiser_state() const {
+  auto state = optimiser_.state();
+  if (!options_.shard_optimiser) return state;
+  for (auto& [name, tensor] : state) {
+    if (name == "step") continue;
+    at::Tensor whole = torch::zeros({objective_.parameters().count()}, tensor.options());
+    whole.narrow(0, optimiser_.own().first, optimiser_.own().count).copy_(tensor);
+    reduction_.gather_slices(whole);
+    tensor = whole;
+  }
+  return state;
+}
+
+void Trainer::restore_optimiser(std::map<std::string, at::Tensor> state) {
+  const Range own = optimiser_.own();
+  for (auto& [name, tensor] : state)
+    if (name != "step" && tensor.numel() == objective_.parameters().count())
+      tensor = tensor.narrow(0, own.first, own.count).contiguous();
+  optimiser_.restore(state);
 }
 
 void Trainer::stop(Live& live) {

@@ -48,6 +48,9 @@ void read_loop(OptionReader& o, TrainerOptions& t) {
   t.batch_size =
       o.integer("-train_batch_size", "samples per step, over all ranks", static_cast<PetscInt>(t.batch_size), 1);
   t.drop_last = o.flag("-train_drop_last", "leave out the last batch of an epoch if it is not full", t.drop_last);
+  t.shard_optimiser =
+      o.flag("-train_shard_optimizer", "share the optimiser's moments out to the ranks", t.shard_optimiser);
+  t.deterministic = o.flag("-deterministic", "sum gradients in the order of the ranks", t.deterministic);
   t.minutes = o.real("-train_minutes", "save and stop after this wall time; 0: no limit", t.minutes, 0);
   t.start =
       o.text("-train_start", "model file (best.h5) to start from; with -train_epochs 0 it is only evaluated", t.start);

@@ -39,6 +39,13 @@ WindowDataset WindowDataset::spread(const at::Tensor& states, std::int64_t dof, 
   return windows;
 }
 
+WindowDataset& WindowDataset::deal_to_groups(int group, int groups) {
+  ESPALIER_ASSERT(spread_ && group >= 0 && group < groups, "groups of ranks share the samples of spread states");
+  group_ = group;
+  groups_ = groups;
+  return *this;
+}
+
 Batch WindowDataset::gather(at::IntArrayRef windows) const {
   const auto count = static_cast<std::int64_t>(windows.size());
   const at::Tensor start = torch::empty({count}, torch::kInt64);

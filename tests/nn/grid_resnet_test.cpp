@@ -61,49 +61,12 @@ at::Tensor reference(const testing::NetworkGrid& on, const std::vector<at::Tenso
   return pointwise(x).flatten(1);
 }
 
-/// This rank's part of [samples, fields * all cells].
-at::Tensor part_of(const grid::CellGrid& grid, const at::Tensor& whole) {
-  return grid.part_of(whole.reshape({-1, grid.global_cells()})).reshape({whole.size(0), -1});
-}
-
-at::Tensor summed(const at::Tensor& local) {
-  at::Tensor all = local.to(at::kDouble).contiguous().clone();
-  MPI_Allreduce(MPI_IN_PLACE, all.data_ptr(), static_cast<int>(all.numel()), MPI_DOUBLE, MPI_SUM, PETSC_COMM_WORLD);
-  return all;
-}
-
 /// Largest difference of value and derivatives from those on the whole grid.
 double disagreement(const testing::NetworkGrid& on, const nn::ResnetSettings& settings, HaloExchange exchange) {
   nn::Resnet network(settings, on.grid, exchange);
-  const std::int64_t cells = on.grid->global_cells();
-  const at::Tensor u = random_tensor({samples, 2 * cells}, 1).requires_grad_(true);
-  const at::Tensor w = random_tensor({samples, 3 * cells}, 2);
-  const at::Tensor v = random_tensor({samples, 2 * cells}, 3);
-  std::vector<at::Tensor> inputs;
-  for (const auto& tensor : network.parameters().tensors())
-    inputs.push_back(tensor.detach().to(at::kDouble).clone().requires_grad_(true));
-  const std::vector<at::Tensor> theta = inputs;
-  inputs.push_back(u);
-  const at::Tensor expected = reference(on, theta, settings.blocks, u);
-  const auto expected_bar = torch::autograd::grad({expected}, inputs, {w});
-
-  const at::Tensor w_part = part_of(*on.grid, w);
-  const at::Tensor u_part = part_of(*on.grid, u.detach());
-  const at::Tensor y = at::empty_like(w_part);
-  const at::Tensor pushed = at::empty_like(w_part);
-  const at::Tensor u_bar = at::empty_like(u_part);
-  const auto tape = network.record(0, u_part, y);
-  tape->vjp(w_part, u_bar);
-  tape->accumulate(1);
-  tape->jvp(part_of(*on.grid, v), pushed);
-  double largest = testing::difference(y, part_of(*on.grid, expected.detach()));
-  largest = std::max(largest, testing::difference(u_bar, part_of(*on.grid, expected_bar.back())));
-  std::vector<at::Tensor> flat;
-  for (std::size_t i = 0; i < theta.size(); ++i) flat.push_back(expected_bar[i].flatten());
-  largest = std::max(largest, testing::difference(summed(network.parameters().gradient()), at::cat(flat)));
-  // <w, J v> = <J^T w, v>
-  const at::Tensor products = summed(at::stack({(w_part * pushed).sum(), (u_bar * part_of(*on.grid, v)).sum()}));
-  return std::max(largest, testing::difference(products[0], products[1]));
+  return testing::disagreement(*on.grid, network, [&](const auto& theta, const at::Tensor& u) {
+    return reference(on, theta, settings.blocks, u);
+  });
 }
 
 }  // namespace

@@ -3,12 +3,17 @@
 
 #include <ATen/ATen.h>
 
+#include <torch/autograd.h>
+
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "espalier/grid/cell_grid.hpp"
 #include "espalier/grid/field_halo.hpp"
+#include "espalier/nn/network.hpp"
+#include "nn/tensors.hpp"
 
 namespace espalier::testing {
 
@@ -43,8 +48,8 @@ inline std::vector<NetworkGrid> network_grids(MPI_Comm comm = PETSC_COMM_WORLD, 
                                                     {open(line)},
                                                     {ring(side), ring(side + alignment)},
                                                     {ring(side), open(side)},
-                                                    {open(side), open(side - alignment)},
-                                                    {ring(8), open(12), ring(8)}};
+                                                    {open(side), open(side + 2 * alignment)},
+                                                    {ring(8), open(alignment == 1 ? 12 : 24), ring(8)}};
   std::vector<NetworkGrid> grids;
   for (const auto& axes : all)
     for (const auto padding : {grid::Padding::zero, grid::Padding::reflect, grid::Padding::replicate}) {
@@ -87,6 +92,58 @@ inline at::Tensor framed(const grid::CellGrid& grid, grid::Padding padding, at::
     x = at::cat(layers, axis);
   }
   return x;
+}
+
+/// This rank's part of [samples, fields * all cells].
+inline at::Tensor part_of(const grid::CellGrid& grid, const at::Tensor& whole) {
+  return grid.part_of(whole.reshape({-1, grid.global_cells()})).reshape({whole.size(0), -1});
+}
+
+inline at::Tensor sum_over_ranks(const at::Tensor& local) {
+  at::Tensor all = local.to(at::kDouble).contiguous().clone();
+  MPI_Allreduce(MPI_IN_PLACE, all.data_ptr(), static_cast<int>(all.numel()), MPI_DOUBLE, MPI_SUM, PETSC_COMM_WORLD);
+  return all;
+}
+
+/// A network's function of whole states with parameters `theta`.
+using WholeFunction = std::function<at::Tensor(const std::vector<at::Tensor>& theta, const at::Tensor& u)>;
+
+/// Largest difference of a distributed network's values and derivatives from those of `reference` on the whole grid.
+inline double disagreement(const grid::CellGrid& grid, nn::Network& network, const WholeFunction& reference) {
+  constexpr std::int64_t samples = 2;
+  const std::int64_t cells = grid.global_cells();
+  const at::Tensor u = random_tensor({samples, network.inputs() / grid.local_cells() * cells}, 1).requires_grad_(true);
+  const at::Tensor w = random_tensor({samples, network.outputs() / grid.local_cells() * cells}, 2);
+  const at::Tensor v = random_tensor(u.sizes(), 3);
+  std::vector<at::Tensor> inputs;
+  for (const auto& tensor : network.parameters().tensors())
+    inputs.push_back(tensor.detach().to(at::kDouble).clone().requires_grad_(true));
+  const std::vector<at::Tensor> theta = inputs;
+  inputs.push_back(u);
+  const at::Tensor expected = reference(theta, u);
+  const auto expected_bar = torch::autograd::grad({expected}, inputs, {w});
+
+  const at::Tensor w_part = part_of(grid, w);
+  const at::Tensor u_part = part_of(grid, u.detach());
+  const at::Tensor v_part = part_of(grid, v);
+  const at::Tensor y = at::empty_like(w_part);
+  const at::Tensor pushed = at::empty_like(w_part);
+  const at::Tensor u_bar = at::empty_like(u_part);
+  network.parameters().zero_gradient();
+  network.forward(0, u_part, y);
+  double largest = difference(y, part_of(grid, expected.detach()));
+  const auto tape = network.record(0, u_part, y);
+  tape->vjp(w_part, u_bar);
+  tape->accumulate(1);
+  tape->jvp(v_part, pushed);
+  largest = std::max(largest, difference(y, part_of(grid, expected.detach())));
+  largest = std::max(largest, difference(u_bar, part_of(grid, expected_bar.back())));
+  std::vector<at::Tensor> flat;
+  for (std::size_t i = 0; i < theta.size(); ++i) flat.push_back(expected_bar[i].flatten());
+  largest = std::max(largest, difference(sum_over_ranks(network.parameters().gradient()), at::cat(flat)));
+  // <w, J v> = <J^T w, v>
+  const at::Tensor products = sum_over_ranks(at::stack({(w_part * pushed).sum(), (u_bar * v_part).sum()}));
+  return std::max(largest, difference(products[0], products[1]));
 }
 
 }  // namespace espalier::testing

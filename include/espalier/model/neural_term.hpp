@@ -21,7 +21,7 @@ struct NetworkCounters {
 };
 
 /// f(t, u) = network applied to each sample of u. The state's local part is read as [local size / inputs, inputs].
-/// Not collective.
+/// Collective on the network's comm(), if it has one.
 class NeuralTerm : public Term {
  public:
   /// `keep_bytes`: memory for evaluations kept between a forward run and its adjoint.
@@ -54,6 +54,7 @@ class NeuralTerm : public Term {
  private:
   struct Kept;
 
+  bool on_all_ranks(bool match) const;
   std::shared_ptr<Linearization> find_kept(double t, const at::Tensor& input);
   void note_recent(Kept evaluation);
   void forget();

@@ -43,6 +43,7 @@ class IntegratorObjective : public RolloutObjective {
 
  private:
   ts::Integrator& integrator_for(const at::Tensor& u0);
+  ts::Integrator& integrator_for(const at::Tensor& u0, const std::vector<int>& samples);
   std::vector<double> times(std::int64_t intervals) const;
 
   MPI_Comm comm_;

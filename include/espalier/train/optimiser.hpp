@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "espalier/nn/flat_parameters.hpp"
+#include "espalier/train/batches.hpp"
 
 namespace espalier::train {
 
@@ -23,6 +24,9 @@ struct OptimiserOptions {
   double momentum = 0;      ///< sgd, rmsprop
 };
 
+/// Parameters that are updated together.
+constexpr std::int64_t optimiser_chunk = 512;
+
 /// adam (Kingma & Ba 2015), adamw (Loshchilov & Hutter 2019), rmsprop (Hinton 2012), sgd, adamax (Kingma & Ba 2015).
 const std::vector<std::string>& optimiser_names();
 
@@ -33,11 +37,16 @@ class Optimiser {
  public:
   /// `parameters` must outlive the optimiser. Throws UserError for an unknown name.
   Optimiser(nn::FlatParameters& parameters, const OptimiserOptions& options);
+  /// Only for the parameters `own`, whose first one is a multiple of optimiser_chunk: a shard, with moments of its own
+  /// only. Has the bits of an optimiser of all parameters.
+  Optimiser(nn::FlatParameters& parameters, const OptimiserOptions& options, Range own);
 
   /// One update with learning rate `rate`.
   void step(double rate);
 
-  /// Copies of the moments ([count], type of the parameters, under PyTorch's names) and of the step counter `step`
+  const Range& own() const { return own_; }
+  /// Copies of the moments ([own().count], type of the parameters, under PyTorch's names) and of the step counter
+  /// `step`
   /// ([1], int64).
   std::map<std::string, at::Tensor> state() const;
   /// Continues bit for bit from what state() gave. Throws UserError, and changes nothing, when the state is of another
@@ -47,8 +56,9 @@ class Optimiser {
  private:
   nn::FlatParameters& parameters_;
   OptimiserOptions options_;
+  Range own_;
   std::vector<std::string> names_;   // of the moments
-  std::vector<at::Tensor> moments_;  // [count] each
+  std::vector<at::Tensor> moments_;  // [own_.count] each
   std::int64_t steps_ = 0;
 };
 

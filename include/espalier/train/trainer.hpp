@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -113,6 +114,8 @@ class Trainer {
   void keep_best(Live& live, const HistoryRow& row) const;
   void add_to_report(const HistoryRow& row);
   void save(Live& live);
+  std::map<std::string, at::Tensor> whole_optimiser_state() const;
+  void restore_optimiser(std::map<std::string, at::Tensor> state);
   [[noreturn]] void stop(Live& live);
   TrainResult finish(Live& live);
 

@@ -29,14 +29,21 @@ class WindowDataset {
   /// rank's entries of every state, which has `dof` entries in all. Every rank then takes all samples of a batch.
   static WindowDataset spread(const at::Tensor& states, std::int64_t dof, std::int64_t intervals,
                               std::int64_t stride = 1);
+  /// Spread states that each of `groups` groups of ranks holds all of: this rank, of the group `group`, then takes the
+  /// group's slice of a batch.
+  WindowDataset& deal_to_groups(int group, int groups);
 
   std::int64_t size() const { return trajectories_ * per_trajectory_; }
   std::int64_t intervals() const { return intervals_; }
   /// Entries of a state, over all ranks if states are spread.
   std::int64_t dof() const { return dof_; }
   bool is_spread() const { return spread_; }
-  /// The part of `batch` that `rank` of `size` evaluates: its slice, or all if states are spread.
-  Range part_of(Range batch, int rank, int size) const { return spread_ ? batch : rank_slice(batch, rank, size); }
+  /// Groups of ranks that share the samples of a batch if states are spread, else 1.
+  int groups() const { return groups_; }
+  /// The part of `batch` that `rank` of `size` evaluates: its slice; if states are spread, that of its group.
+  Range part_of(Range batch, int rank, int size) const {
+    return spread_ ? rank_slice(batch, group_, groups_) : rank_slice(batch, rank, size);
+  }
 
   /// The windows with the given numbers in [0, size()), in the given order, as copies.
   Batch gather(at::IntArrayRef windows) const;
@@ -47,6 +54,8 @@ class WindowDataset {
   at::Tensor states_;  // [R * T, dof], or this rank's entries of each
   std::int64_t dof_ = 0;
   bool spread_ = false;
+  int group_ = 0;
+  int groups_ = 1;
   std::int64_t trajectories_ = 1;
   std::int64_t length_ = 0;  // T
   std::int64_t intervals_ = 1;
