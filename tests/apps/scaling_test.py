@@ -5,6 +5,7 @@ import importlib.machinery
 import importlib.util
 import io
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -74,6 +75,7 @@ class Bench:
         loader.exec_module(self.tool)
         self.figures = self.tool.figures
         self.tool.figures = lambda: None
+        os.environ["OPENBLAS_CORETYPE"] = "Haswell"  # known: the tool need not look for it with another Python
         self.folder = folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
