@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator  # noqa: E402
 
 from figure_style import DASHES, MARKERS, SERIES, STYLE, TRUTH, plain, plain_log  # noqa: E402
-from scaling_runs import PART_NAMES, main_stage  # noqa: E402
+from scaling_runs import PART_NAMES, training_stage  # noqa: E402
 
 plt.rcParams.update(STYLE)
 PART_COLOURS = dict(zip(PART_NAMES, ["#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#7f7f7f", "#d0d0d0"]))
@@ -64,9 +64,11 @@ def draw_times(results, path):
 
 
 def draw_parts(result, path):
-    """Shares of the parts in the stage that takes most of the time."""
+    """Shares of the parts in the stage that the study compares, else in that of the training."""
     points = result["points"]
-    stage = main_stage(points[0]["stages"])
+    kind, _, stage = result["time"].partition(" ")
+    if kind != "stage":
+        stage = training_stage(points[0]["stages"])
     figure, axes = plt.subplots(figsize=(6.4, 3.8), constrained_layout=True)
     labels = [str(p["ranks"]) for p in points]
     bottom = [0.0] * len(points)

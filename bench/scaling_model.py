@@ -8,7 +8,7 @@ are those of bench_messages; those between nodes are assumptions of the study fi
 import math
 import statistics
 
-from scaling_runs import main_stage
+from scaling_runs import training_stage
 from scaling_tables import markdown, number, percent
 
 BYTES = {"double": 8, "float": 4}
@@ -163,8 +163,8 @@ def measured_messages(report):
 
 
 def evaluations(point):
-    """The stage with the evaluations, and how many there were forward and backward."""
-    stage = point["stages"][main_stage(point["stages"])]
+    """The stage with the backward evaluations, and how many there were forward and backward."""
+    stage = point["stages"][training_stage(point["stages"])]
     count = {name: stage["events"].get(name, {}).get("count", 0) for name in ("EspNetForward", "EspNetAdjoint")}
     if not all(count.values()):
         return None
@@ -193,7 +193,7 @@ def calibrate(settings, results, messages):
              "packing": ratio_fit(packing) or 0.0}
     if rates["forward"] is None or rates["backward"] is None:
         raise ModelError("no run of the studies has network evaluations forward and backward (EspNetForward, EspNetAdjoint) "
-                         "in the stage that takes most of its time")
+                         "in one stage")
     return rates, used
 
 

@@ -114,9 +114,12 @@ def read_run(folder, time):
 # --- repetitions ----------------------------------------------------------------------------------------------------
 
 
-def main_stage(stages):
-    """The one that most of the time goes to."""
-    return max(stages, key=lambda stage: stages[stage]["seconds"])
+def training_stage(stages):
+    """The one with most of the network's backward evaluations; without any, the one that most of the time goes to."""
+    def weight(stage):
+        return stages[stage]["events"].get("EspNetAdjoint", {}).get("seconds", 0.0), stages[stage]["seconds"]
+
+    return max(stages, key=weight)
 
 
 def summary(runs):

@@ -41,9 +41,9 @@ def point(ranks, forward=40, adjoint=40):
     parts = dict.fromkeys(PART_NAMES, 0.0)
     parts.update({"network forward": forward * flops * FORWARD, "network backward": adjoint * 2 * flops * BACKWARD,
                   "halo": (forward + adjoint) * halo_seconds(ranks), "rest": forward * CELLS[ranks] * 3 * 2 * OTHER})
-    events = {"EspNetForward": {"count": forward}, "EspNetAdjoint": {"count": adjoint}}
+    events = {"EspNetForward": {"count": forward}, "EspNetAdjoint": {"count": adjoint, "seconds": 0.5}}
     return {"ranks": ranks, "options": {}, "stages": {"Training": {"seconds": 1.0, "parts": parts, "events": events},
-                                                      "Main Stage": {"seconds": 0.1, "parts": {}, "events": {}}}}
+                                                      "Main Stage": {"seconds": 9.0, "parts": {}, "events": {}}}}
 
 
 def messages(ranks=4):
