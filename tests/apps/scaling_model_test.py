@@ -77,6 +77,20 @@ def check_counts():
     expect(given["cells"] == [16, 8] and given["hidden"] == 6 and given["precision"] == "float", "options of a run")
 
 
+def check_sums():
+    network = model.extrapolate(SETTINGS, results(), messages())["network"]
+    sent = {"latency": LATENCY, "bandwidth": BANDWIDTH, "reduction_latency": SUM_LATENCY}
+    levels = 2 * SUM_LATENCY
+    expect(model.reduction(1e8, 1, network, sent) == 0, "a sum on one rank")
+    expect(close(model.reduction(8, 4, network, sent), levels + 2 * 8 / BANDWIDTH), "a short sum goes up a tree")
+    expect(close(model.reduction(1e8, 4, network, sent), 2 * levels + 2 * 3 / 4 * 1e8 / BANDWIDTH), "a long sum is scattered")
+    # Two nodes with a block of four ranks each: twice the bytes of a rank's halo leave a block in the plane.
+    problem = model.problem_of(PROBLEM)
+    leaving = 3 * 3e-6 + 1e6 * 2 / 1e10 + 1e6 * PACKING
+    expect(close(model.exchange(1e6, 3, problem, 8, {**network, "bandwidth": 1e10}, {**sent, "bandwidth": 1e12}, PACKING),
+                 leaving), "a halo over nodes")
+
+
 def check_fit():
     outcome = model.extrapolate(SETTINGS, results(), messages())
     rates = outcome["rates"]
@@ -149,6 +163,7 @@ def check_messages():
 
 
 check_counts()
+check_sums()
 check_extrapolation(check_fit())
 check_messages()
 print("the performance model finds what was put in")
