@@ -18,7 +18,7 @@ NETWORK_KEYS = {"latency", "bandwidth", "ranks_per_node"}
 SETTINGS_KEYS = {"problem", "network", "extrapolate", "ranks", "messages_options"}
 # Of a training step; `halo`: before each convolution, or one as deep as all of them for the whole network.
 DEFAULTS = {"samples": 1, "fields": 1, "hidden": 32, "blocks": 6, "stages": 1, "steps": 1, "groups": 1,
-            "precision": "double", "halo": "layers", "solves": 0, "ksp_iterations": 0}
+            "precision": "double", "halo": "layer", "solves": 0, "ksp_iterations": 0}
 # How a run's report names what may differ between the runs of a study.
 OPTION_NAMES = {"cells": "-cells", "samples": "-samples", "steps": "-steps", "groups": "-groups", "hidden": "-network_hidden",
                 "blocks": "-network_blocks", "precision": "-network_precision"}
@@ -57,8 +57,8 @@ def problem_of(entry, options=None):
     counts = [key for key in ("samples", "fields", "hidden", "stages", "steps", "groups") if not problem[key] >= 1]
     if counts:
         raise ModelError(f"{', '.join(counts)} must be 1 or more")
-    if problem["precision"] not in BYTES or problem["halo"] not in ("layers", "deep"):
-        raise ModelError("precision is double or float, halo is layers or deep")
+    if problem["precision"] not in BYTES or problem["halo"] not in ("layer", "once"):
+        raise ModelError("precision is double or float, halo is layer or once")
     return problem
 
 
@@ -115,7 +115,7 @@ def work(problem, ranks):
     cells, size = math.prod(local), BYTES[problem["precision"]]
     convolutions = 2 * problem["blocks"]
     neighbours = 2 * sum(cut)  # axis by axis, corners go along
-    if problem["halo"] == "layers":
+    if problem["halo"] == "layer":
         computed = cells
         values, messages = layers(local, cut, 1) * problem["hidden"] * convolutions, neighbours * convolutions
     else:

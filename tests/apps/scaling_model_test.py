@@ -66,7 +66,7 @@ def check_counts():
     expect(model.decomposition([8, 2], 5) == ([2, 2], [True, False]), "parts of different sizes")
     expect(model.decomposition([4], 5) is None, "more ranks than cells")
     expect(model.layers([4, 4], [True, True], 1) == 36 - 16 and model.layers([4, 4], [True, False], 2) == 16, "layers")
-    deep = model.work(model.problem_of({**PROBLEM, "halo": "deep"}), 4)
+    deep = model.work(model.problem_of({**PROBLEM, "halo": "once"}), 4)
     # One halo of two cells on both sides for both convolutions; the first of them computes a layer of cells more.
     expect(deep["halo_bytes"] == 4 * 32 * 2 * 3 * 8 and deep["halo_messages"] == 2, "a deep halo")
     expect(deep["flops"] == FLOPS_OF_CELL * (512 + 64 / 2) * 3, "the work of a deep halo")
@@ -150,7 +150,7 @@ def check_messages():
              ({**SETTINGS, "extrapolate": []}, results(), messages(), "names no problems"),
              ({**SETTINGS, "extrapolate": [{"cell": [4]}]}, results(), messages(), "unknown keys: cell"),
              ({**SETTINGS, "ranks": [65536]}, results(), messages(), "cannot be split"),
-             ({**SETTINGS, "problem": {**PROBLEM, "halo": "wide"}}, results(), messages(), "halo is layers or deep"),
+             ({**SETTINGS, "problem": {**PROBLEM, "halo": "wide"}}, results(), messages(), "halo is layer or once"),
              ({**SETTINGS, "problem": {**PROBLEM, "samples": 0}}, results(), messages(), "samples must be 1 or more"),
              (SETTINGS, results(), {"ranks": 2, "messages": []}, "fewer than two sizes")]
     for settings, measured, sent, message in cases:
