@@ -17,7 +17,8 @@ if(NOT ESPALIER_PYTHON)
     "Install python3-h5py and python3-matplotlib, or set ESPALIER_PYTHON.")
 endif()
 
-set(espalier_test_environment OMP_NUM_THREADS=1 BOOST_TEST_COLOR_OUTPUT=no)
+# Tests have more ranks than many a machine has cores: no advice about that.
+set(espalier_test_environment OMP_NUM_THREADS=1 ESPALIER_BINDING_ADVICE=0 BOOST_TEST_COLOR_OUTPUT=no)
 execute_process(COMMAND ${PROJECT_SOURCE_DIR}/cmake/blas_coretype
   OUTPUT_VARIABLE blas_coretype OUTPUT_STRIP_TRAILING_WHITESPACE)
 if(blas_coretype)

@@ -68,6 +68,17 @@ void check_blas(MPI_Comm comm) {
   if (!blas.advice.empty()) (void)PetscPrintf(comm, "note: %s\n", blas.advice.c_str());
 }
 
+// Where more ranks than cores are meant, as in tests, the environment says once that nobody wants to hear of it.
+bool binding_advice_wanted() {
+  const char* wanted = std::getenv("ESPALIER_BINDING_ADVICE");
+  return wanted == nullptr || std::strcmp(wanted, "0") != 0;
+}
+
+void check_binding(MPI_Comm comm, int rank, int threads) {
+  const std::string advice = inspect_binding(comm, threads);
+  if (!advice.empty() && rank == 0) std::fprintf(stderr, "note: %s\n", advice.c_str());
+}
+
 // glibc before 2.38 finds no use for most of what aligned allocations leave behind, and torch aligns all of its
 // allocations: a heap of large tensors that come and go grows without end. Blocks from this size on get pages of their
 // own, always: by default glibc raises the limit to 32 MB by and by.
@@ -105,10 +116,12 @@ Session::Session(int& argc, char**& argv, const Program& program) {
   help_requested_ = wants_help == PETSC_TRUE;
   report_ = std::make_unique<RunReport>(comm_, program.name);
   const int share = cores_per_rank(comm_);
+  bool advise = true;
   read_options(comm_, "Session", [&](OptionReader& o) {
     threads_ = static_cast<int>(
         o.integer("-threads", "torch and BLAS threads of each rank; 0: OMP_NUM_THREADS, else cores / ranks on the node",
                   0, 0, 4096));
+    advise = o.flag("-binding_advice", "say when ranks and threads sit badly on the cores", binding_advice_wanted());
     (void)o.choice("-progress", "how long work shows its progress", {"auto", "bar", "lines", "none"}, 0);
     (void)o.flag("-error_traceback", "PETSc's own error trace instead of one message", false);
   });
@@ -117,6 +130,7 @@ Session::Session(int& argc, char**& argv, const Program& program) {
   set_threads(threads_);
   register_events();
   check_blas(comm_);
+  if (advise) check_binding(comm_, rank_, threads_);
 }
 
 Session::~Session() {

@@ -89,6 +89,75 @@ BOOST_AUTO_TEST_CASE(ranks_bound_to_the_same_cores_share_those, *utf::label("np1
   BOOST_TEST(core::cores_per_rank(MPI_COMM_WORLD) == std::max(1, part / size));
 }
 
+using Ranks = std::vector<core::Placement>;
+const std::vector<int> four = {0, 1, 2, 3};
+
+BOOST_AUTO_TEST_CASE(good_bindings_get_no_advice) {
+  BOOST_TEST(core::binding_advice(Ranks{{0, {0}, 1}, {1, {1}, 1}}, four).empty());        // one core each
+  BOOST_TEST(core::binding_advice(Ranks{{0, four, 1}, {1, four, 1}}, four).empty());      // not bound
+  BOOST_TEST(core::binding_advice(Ranks{{0, four, 4}}, four).empty());                    // threads alone
+  BOOST_TEST(core::binding_advice(Ranks{{0, {0, 1}, 2}, {1, {2, 3}, 2}}, four).empty());  // a socket each
+  BOOST_TEST(core::binding_advice(Ranks{{0, {0, 1}, 1}, {1, {0, 1}, 1}}, four).empty());  // two to a socket
+  // The second rank can make room for the first only if the third does for it.
+  BOOST_TEST(core::binding_advice(Ranks{{0, {0, 1}, 1}, {1, {1, 2}, 1}, {2, {2, 0}, 1}, {3, {0, 3}, 1}}, four).empty());
+  // Numbers of cores need not be consecutive: the share of a batch system.
+  BOOST_TEST(core::binding_advice(Ranks{{6, {9}, 1}, {7, {64}, 1}}, {9, 64}).empty());
+  BOOST_TEST(core::binding_advice({}, four).empty());
+}
+
+BOOST_AUTO_TEST_CASE(ranks_that_crowd_while_cores_are_idle_get_advice) {
+  const std::string two = core::binding_advice(Ranks{{4, {0}, 1}, {5, {0}, 1}}, four);
+  BOOST_TEST(has(two, "ranks 4 and 5 share 1 core of 4 while others are idle"));
+  BOOST_TEST(has(two, "mpirun --bind-to core --map-by slot:PE=1"));
+  BOOST_TEST(has(two, "srun --cpus-per-task=1 --cpu-bind=cores"));
+  BOOST_TEST(!has(two, "\n"));
+  // A third that could go anywhere does not help the two that cannot.
+  const std::string among = core::binding_advice(Ranks{{0, four, 1}, {1, {2}, 1}, {2, {2}, 1}}, four);
+  BOOST_TEST(has(among, "ranks 1 and 2 share 1 core"));
+  const std::string three = core::binding_advice(Ranks{{0, {0, 1}, 1}, {1, {0, 1}, 1}, {2, {1, 0}, 1}}, four);
+  BOOST_TEST(has(three, "ranks 0, 1 and 2 share 2 cores"));
+  const std::string threaded = core::binding_advice(Ranks{{0, {0, 1}, 2}, {1, {0, 1}, 2}}, four);
+  BOOST_TEST(has(threaded, "ranks 0 and 1 share 2 cores"));
+  BOOST_TEST(has(threaded, "PE=2"));
+}
+
+BOOST_AUTO_TEST_CASE(more_threads_than_cores_get_advice) {
+  const std::string bound = core::binding_advice(Ranks{{0, {0}, 1}, {3, {1}, 2}}, four);
+  BOOST_TEST(has(bound, "rank 3 has 2 threads on 1 core"));
+  BOOST_TEST(has(bound, "PE=2"));
+  BOOST_TEST(has(bound, "--cpus-per-task=2"));
+  // Too much for the node as a whole: no binding would help.
+  const std::string threads = core::binding_advice(Ranks{{0, four, 4}, {1, four, 4}}, four);
+  BOOST_TEST(has(threads, "2 ranks with 8 threads in all run on 4 cores"));
+  BOOST_TEST(has(threads, "OMP_NUM_THREADS or -threads to 2"));
+  BOOST_TEST(!has(threads, "bind"));
+  const std::string ranks = core::binding_advice(Ranks(5, {0, four, 1}), four);
+  BOOST_TEST(has(ranks, "5 ranks with 5 threads in all run on 4 cores: start at most 4 ranks a node"));
+  BOOST_TEST(has(core::binding_advice(Ranks{{0, four, 6}}, four), "1 rank with 6 threads in all runs on 4 cores"));
+  const std::string both = core::binding_advice(Ranks(5, {0, four, 2}), four);
+  BOOST_TEST(has(both, "start at most 2 ranks a node"));
+}
+
+BOOST_AUTO_TEST_CASE(the_binding_of_these_ranks_is_judged_the_same_everywhere,
+                     *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
+  int size = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int allowed = allowed_cores();
+  const std::string advice = core::inspect_binding(MPI_COMM_WORLD, 1);
+  BOOST_TEST(advice.empty() == (size <= allowed));
+  const std::string crowded = core::inspect_binding(MPI_COMM_WORLD, allowed + 1);
+  BOOST_TEST(has(crowded, "on node "));
+  BOOST_TEST(allowed_cores() == allowed);  // looking at the unbound mask has changed nothing
+}
+
+BOOST_AUTO_TEST_CASE(ranks_bound_to_one_core_are_told_apart_from_a_small_machine, *utf::label("np2")) {
+  const bool idle = allowed_cores() >= 2;
+  const Bound bound(1);
+  const std::string advice = core::inspect_binding(MPI_COMM_WORLD, 1);
+  BOOST_TEST(has(advice, "ranks 0 and 1 share 1 core") != has(advice, "start at most 1 rank a node"));
+  if (idle) BOOST_TEST(has(advice, "while others are idle"));
+}
+
 BOOST_AUTO_TEST_CASE(threads_can_be_set) {
   const int before = torch::get_num_threads();
   core::set_threads(2);

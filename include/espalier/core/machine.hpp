@@ -1,9 +1,10 @@
-// What the machine offers and what the libraries made of it: cores, threads, BLAS kernel.
+// What the machine offers and what the libraries made of it: cores, threads, BLAS kernel, binding of ranks to cores.
 #pragma once
 
 #include <mpi.h>
 
 #include <string>
+#include <vector>
 
 namespace espalier::core {
 
@@ -31,6 +32,22 @@ std::string kernel_advice(const std::string& kernel, const Processor& processor)
 /// 1).
 /// Collective on `comm`.
 int cores_per_rank(MPI_Comm comm);
+
+/// Where a rank may run, and with how many threads.
+struct Placement {
+  int rank = 0;
+  std::vector<int> cores;  ///< numbers of the cores in its affinity mask; each hardware thread counts as a core
+  int threads = 1;
+};
+
+/// The judgement alone, of the ranks of one node whose job may use `cores` of it: empty, or one line that says what is
+/// wrong and what to change. Wrong are more threads than cores, on the node or in the mask of a rank, and ranks that
+/// crowd on some cores while others stay idle.
+std::string binding_advice(const std::vector<Placement>& ranks, const std::vector<int>& cores);
+
+/// Asks all ranks where they may run with their `threads`; the advice for the node of the lowest rank that needs one,
+/// the same text on all ranks. Collective on `comm`.
+std::string inspect_binding(MPI_Comm comm, int threads);
 
 /// Sets the threads of torch (intra-op; inter-op 1) and of the BLAS. Call before the first tensor.
 void set_threads(int threads);

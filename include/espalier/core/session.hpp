@@ -20,7 +20,8 @@ struct Program {
 /// Starts MPI, PETSc (options, -help, -options_file, -log_view), the torch threads, the log events and the error
 /// handler; stops them when it goes. Collective on MPI_COMM_WORLD; one at a time per process.
 /// Options: `-threads n` (torch and BLAS threads of each rank; default: cores / ranks on the node), `-report FILE`,
-/// `-error_traceback`.
+/// `-binding_advice` (a line on standard error when ranks and threads sit badly on the cores; on, unless the
+/// environment has ESPALIER_BINDING_ADVICE=0), `-error_traceback`.
 class Session {
  public:
   Session(int& argc, char**& argv, const Program& program);
