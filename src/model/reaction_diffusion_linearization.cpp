@@ -205,9 +205,7 @@ void ReactionDiffusionTerm::Product::vjp(Vec w, Vec u_bar) {
 }
 
 petsc::MatHandle ReactionDiffusionTerm::Product::create_matrix() const {
-  std::vector<std::string> names = term_->reaction_ ? term_->reaction_->names() : std::vector<std::string>();
-  for (std::size_t i = names.size(); i < term_->stencil_->fields; ++i) names.push_back(std::to_string(i));
-  return term_->entries().create_matrix(*term_->grid_, names);
+  return term_->entries().create_matrix(*term_->grid_, term_->names());
 }
 
 void ReactionDiffusionTerm::Product::set_values(std::int64_t k, double shift, double scale, Mat matrix,

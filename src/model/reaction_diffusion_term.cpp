@@ -113,8 +113,11 @@ const double* ReactionDiffusionTerm::Batch::fill(const double* state, grid::Beyo
 
 ReactionDiffusionTerm::ReactionDiffusionTerm(std::shared_ptr<const grid::CellGrid> grid,
                                              std::vector<double> diffusivities,
-                                             std::shared_ptr<const Reaction> reaction)
-    : grid_(std::move(grid)), diffusivities_(std::move(diffusivities)), reaction_(std::move(reaction)) {
+                                             std::shared_ptr<const Reaction> reaction, std::vector<std::string> names)
+    : grid_(std::move(grid)),
+      diffusivities_(std::move(diffusivities)),
+      reaction_(std::move(reaction)),
+      names_(std::move(names)) {
   ESPALIER_ASSERT(grid_ != nullptr, "a reaction-diffusion term needs a grid");
   ESPALIER_REQUIRE(!diffusivities_.empty(),
                    "a reaction-diffusion term needs a diffusivity for each field: give one "
@@ -125,6 +128,11 @@ ReactionDiffusionTerm::ReactionDiffusionTerm(std::shared_ptr<const grid::CellGri
   ESPALIER_REQUIRE(!reaction_ || reaction_->fields() == fields(),
                    "a reaction of " + std::to_string(reaction_ ? reaction_->fields() : 0) +
                        " fields needs as many diffusivities, not " + std::to_string(fields()));
+  if (names_.empty() && reaction_) names_ = reaction_->names();
+  if (names_.empty())
+    for (int i = 0; i < fields(); ++i) names_.push_back(std::to_string(i));
+  ESPALIER_REQUIRE(names_.size() == diffusivities_.size(),
+                   std::to_string(fields()) + " fields need as many names, not " + std::to_string(names_.size()));
   stencil_ = std::make_unique<Stencil>(*grid_, diffusivities_, reaction_.get());
   if (reaction_ && reaction_->affine()) {
     // Their values at any u.

@@ -24,13 +24,13 @@ class SamplesPc {
  public:
   explicit SamplesPc(PC pc) : pc_(pc) {}
 
-  void read_options(OptionItems PetscOptionsObject) {
-    PetscFunctionBeginUser;
+  PetscErrorCode read_options(OptionItems PetscOptionsObject) noexcept {
+    PetscFunctionBegin;
     PetscOptionsHeadBegin(PetscOptionsObject, "Preconditioners of samples");
-    ESPALIER_CALL(PetscOptionsBoundedInt("-samples_lag", "renew them with every n-th change of the matrices, 0: never",
-                                         "", lag_, &lag_, nullptr, 0));
+    PetscCall(PetscOptionsBoundedInt("-samples_lag", "renew with every n-th change of the matrices; 0: never", nullptr,
+                                     lag_, &lag_, nullptr, 0));
     PetscOptionsHeadEnd();
-    PetscFunctionReturnVoid();
+    PetscFunctionReturn(PETSC_SUCCESS);
   }
 
   /// The matrices changed: both sides are out of date, unless they may lag behind.
@@ -180,9 +180,7 @@ PetscErrorCode apply_transpose(PC pc, Vec b, Vec x) noexcept {
   return guard([&] { of(pc).apply(b, x, true); });
 }
 
-PetscErrorCode set_from_options(PC pc, OptionItems items) noexcept {
-  return guard([&] { of(pc).read_options(items); });
-}
+PetscErrorCode set_from_options(PC pc, OptionItems items) noexcept { return of(pc).read_options(items); }
 
 PetscErrorCode view(PC pc, PetscViewer viewer) noexcept {
   return guard([&] { of(pc).view(viewer); });

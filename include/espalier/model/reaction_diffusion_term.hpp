@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "espalier/grid/cell_grid.hpp"
@@ -20,14 +21,15 @@ namespace espalier::model {
 /// Host memory. After the first call with a number of samples nothing is allocated but the linearisation's object.
 ///
 /// Matrices: one if f is affine, else one for each sample; exact, MATAIJ with F local_cells rows on each rank in the
-/// state's order, with the fields of petsc/matrix_fields.hpp, named as the reaction says.
+/// state's order, with the fields of petsc/matrix_fields.hpp.
 class ReactionDiffusionTerm : public Term {
  public:
   /// `diffusivities`: D_1, ..., D_F, in length^2 / time; all zero: no exchange between cells or ranks. `reaction` may
-  /// be null: diffusion alone. Throws UserError for diffusivities that are negative, not finite, or not as many as the
-  /// reaction has fields.
+  /// be null: diffusion alone. `names`: of the fields; without them the reaction's, else "0", "1", ... Throws UserError
+  /// for diffusivities that are negative, not finite, or not as many as the reaction has fields, and for names that are
+  /// not as many.
   ReactionDiffusionTerm(std::shared_ptr<const grid::CellGrid> grid, std::vector<double> diffusivities,
-                        std::shared_ptr<const Reaction> reaction = nullptr);
+                        std::shared_ptr<const Reaction> reaction = nullptr, std::vector<std::string> names = {});
   ~ReactionDiffusionTerm() override;
 
   /// Throws UserError on all ranks when u does not hold whole samples of F fields on this grid.
@@ -37,6 +39,7 @@ class ReactionDiffusionTerm : public Term {
   bool forms_matrices() const override { return true; }
 
   int fields() const { return static_cast<int>(diffusivities_.size()); }
+  const std::vector<std::string>& names() const { return names_; }
   const std::vector<double>& diffusivities() const { return diffusivities_; }
   const grid::CellGrid& grid() const { return *grid_; }
 
@@ -52,6 +55,7 @@ class ReactionDiffusionTerm : public Term {
   std::shared_ptr<const grid::CellGrid> grid_;
   std::vector<double> diffusivities_;
   std::shared_ptr<const Reaction> reaction_;
+  std::vector<std::string> names_;
   std::unique_ptr<Stencil> stencil_;
   std::unique_ptr<Entries> entries_;                        // of matrices, once asked for
   std::map<std::int64_t, std::shared_ptr<Batch>> batches_;  // by number of samples
