@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::int64_t samples = 2;
 constexpr std::int64_t fields = 2;
-const std::vector<double> times = {0, 2, 5};
+const std::vector<double> times = {0, 1, 2.5};
 // Of the solves, so that their errors stay below those of the comparison.
 const std::string tight = "-ksp_rtol 1e-14 -adjoint_ksp_rtol 1e-14 ";
 
@@ -125,7 +125,7 @@ std::vector<std::string> preconditioners() {
 
 BOOST_AUTO_TEST_SUITE(model_reaction_diffusion_integration, *utf::label("distributed"))
 
-BOOST_AUTO_TEST_CASE(gradients_have_slope_two, *utf::label("gradient") * utf::label("np1") * utf::label("np3")) {
+BOOST_AUTO_TEST_CASE(gradients_have_slope_two, *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
   const Problem problem(PETSC_COMM_WORLD);
   for (const std::string method : {"l2", "3", "cn"}) {
     const auto integrator = problem.integrator(method);
@@ -142,22 +142,23 @@ BOOST_AUTO_TEST_CASE(gradients_do_not_depend_on_the_number_of_ranks, *utf::label
   const ScopedOptions options(tight);
   const Problem problem(PETSC_COMM_WORLD);
   const Problem alone(PETSC_COMM_SELF);
-  for (const std::string method : {"l2", "3", "cn"})
+  for (const std::string method : {"l2", "3", "cn"}) {
+    // Alone by products, with others by products or the matrix.
+    const at::Tensor whole = alone.gradient(*alone.integrator(method));
+    // One rank's order is the natural one.
+    const at::Tensor expected = problem.part(whole.view({1, -1}));
+    BOOST_TEST(problem.norm(expected) > 1);
     for (const ts::Jacobian jacobian : {ts::Jacobian::shell, ts::Jacobian::assembled}) {
-      const auto integrator = problem.integrator(method, jacobian);
-      const at::Tensor ours = problem.gradient(*integrator);
-      const at::Tensor whole = alone.gradient(*alone.integrator(method, jacobian));
-      // From the one rank's order to natural order and to this rank's part.
-      const at::Tensor expected = problem.part(whole.view({1, -1}));
-      BOOST_TEST_CONTEXT(method << (jacobian == ts::Jacobian::shell ? ", shell" : ", assembled")) {
-        BOOST_TEST(problem.norm(expected) > 1);
-        BOOST_TEST(problem.relative(ours, expected) <= 1e-12);
-      }
+      if (method == "l2" && jacobian == ts::Jacobian::assembled) continue;
+      const at::Tensor ours = problem.gradient(*problem.integrator(method, jacobian));
+      BOOST_TEST(problem.relative(ours, expected) <= 1e-12,
+                 method << (jacobian == ts::Jacobian::shell ? ", shell" : ", assembled"));
     }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(every_preconditioner_gives_the_same_gradient,
-                     *utf::label("gradient") * utf::label("np1") * utf::label("np2") * utf::label("np3")) {
+                     *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
   const ScopedOptions exact(tight);
   const Problem problem(PETSC_COMM_WORLD);
   for (const std::string method : {"3", "cn"}) {
@@ -198,7 +199,7 @@ BOOST_AUTO_TEST_CASE(constant_matrices_are_set_up_once, *utf::label("unit") * ut
 }
 
 BOOST_AUTO_TEST_CASE(lagging_preconditioners_change_iterations_only,
-                     *utf::label("gradient") * utf::label("np1") * utf::label("np3")) {
+                     *utf::label("gradient") * utf::label("np1") * utf::label("np2")) {
   const Problem problem(PETSC_COMM_WORLD);
   const auto every_time = problem.integrator("cn", ts::Jacobian::assembled);
   const at::Tensor expected = problem.gradient(*every_time);
