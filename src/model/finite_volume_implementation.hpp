@@ -4,39 +4,12 @@
 #include <array>
 #include <vector>
 
-#include "espalier/core/error.hpp"
 #include "espalier/grid/halo.hpp"
 #include "espalier/petsc/vec_pool.hpp"
 #include "finite_volume_flux.hpp"
+#include "vec_arrays.hpp"
 
 namespace espalier::model {
-
-/// The local entries of a Vec on the host while the object lives.
-class ReadArray {
- public:
-  explicit ReadArray(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayRead(vec, &array_)); }
-  ~ReadArray() { (void)VecRestoreArrayRead(vec_, &array_); }
-  ReadArray(const ReadArray&) = delete;
-  ReadArray& operator=(const ReadArray&) = delete;
-  const double* data() const { return array_; }
-
- private:
-  Vec vec_;
-  const PetscScalar* array_ = nullptr;
-};
-
-class WriteArray {
- public:
-  explicit WriteArray(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayWrite(vec, &array_)); }
-  ~WriteArray() { (void)VecRestoreArrayWrite(vec_, &array_); }
-  WriteArray(const WriteArray&) = delete;
-  WriteArray& operator=(const WriteArray&) = delete;
-  double* data() const { return array_; }
-
- private:
-  Vec vec_;
-  PetscScalar* array_ = nullptr;
-};
 
 /// A row of faces that continues along x.
 struct FaceRow {

@@ -25,12 +25,8 @@ void SparseJacobian::set(const Linearization& linearization, double exact_shift,
   const auto count = linearization.matrices();
   ESPALIER_ASSERT(count == 1 || count == matrices_.samples(), "a term forms one matrix, or one for each sample");
   if (matrices_.count() != static_cast<std::size_t>(count)) create_matrices(linearization);
-  for (std::int64_t k = 0; k < count; ++k) {
-    Mat matrix = matrices_.matrix(static_cast<std::size_t>(k));
-    ESPALIER_CALL(MatZeroEntries(matrix));
-    linearization.add_to_matrix(k, scale, matrix);
-    ESPALIER_CALL(MatShift(matrix, shift));
-  }
+  for (std::int64_t k = 0; k < count; ++k)
+    linearization.write_matrix(k, shift, scale, matrices_.matrix(static_cast<std::size_t>(k)));
   matrices_.mark_changed();
   shift_ = shift;
   scale_ = scale;

@@ -13,6 +13,12 @@ void Linearization::add_to_matrix(std::int64_t /*k*/, double /*scale*/, Mat /*ma
   ESPALIER_ASSERT(false, "this term forms no matrices");
 }
 
+void Linearization::write_matrix(std::int64_t k, double shift, double scale, Mat matrix) const {
+  ESPALIER_CALL(MatZeroEntries(matrix));
+  add_to_matrix(k, scale, matrix);
+  ESPALIER_CALL(MatShift(matrix, shift));
+}
+
 namespace {
 
 class SumLinearization : public Linearization {

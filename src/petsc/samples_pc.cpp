@@ -6,6 +6,7 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/petsc/compat.hpp"
+#include "espalier/petsc/matrix_fields.hpp"
 #include "espalier/petsc/sample_matrices.hpp"
 
 namespace espalier::petsc {
@@ -23,7 +24,16 @@ class SamplesPc {
  public:
   explicit SamplesPc(PC pc) : pc_(pc) {}
 
-  /// The matrices changed: both sides are out of date.
+  PetscErrorCode read_options(OptionItems PetscOptionsObject) noexcept {
+    PetscFunctionBegin;
+    PetscOptionsHeadBegin(PetscOptionsObject, "Preconditioners of samples");
+    PetscCall(PetscOptionsBoundedInt("-samples_lag", "renew with every n-th change of the matrices; 0: never", nullptr,
+                                     lag_, &lag_, nullptr, 0));
+    PetscOptionsHeadEnd();
+    PetscFunctionReturn(PETSC_SUCCESS);
+  }
+
+  /// The matrices changed: both sides are out of date, unless they may lag behind.
   void set_up() {
     Mat pmat = nullptr;
     ESPALIER_CALL(PCGetOperators(pc_, nullptr, &pmat));
@@ -32,7 +42,9 @@ class SamplesPc {
                      std::string("-pc_type ") + samples_pc_type +
                          " needs the sparse matrices of a batch: choose -ts_jacobian assembled for a term that has "
                          "them, or another -pc_type");
-    for (Side& side : sides_) side.current = false;
+    const bool renew = lag_ == 0 ? changes_ == 0 : changes_ % lag_ == 0;
+    ++changes_;
+    for (Side& side : sides_) side.current = side.current && !renew && side.pcs.size() == matrices_->count();
   }
 
   void apply(Vec b, Vec x, bool transpose) {
@@ -95,9 +107,15 @@ class SamplesPc {
         matrix = side.transposes[k].get();
       }
       ESPALIER_CALL(PCSetOperators(side.pcs[k].get(), matrix, matrix));
-      if (first) ESPALIER_CALL(PCSetFromOptions(side.pcs[k].get()));
+      if (first) {
+        ESPALIER_CALL(PCSetFromOptions(side.pcs[k].get()));
+        // Does nothing for other types.
+        for (const MatrixField& field : fields_of(matrices_->matrix(k)))
+          ESPALIER_CALL(PCFieldSplitSetIS(side.pcs[k].get(), field.name.c_str(), field.rows.get()));
+      }
       ESPALIER_CALL(PCSetUp(side.pcs[k].get()));
     }
+    matrices_->note_set_up();
     side.current = true;
   }
 
@@ -140,6 +158,8 @@ class SamplesPc {
   PC pc_;
   SampleMatrices* matrices_ = nullptr;
   std::array<Side, 2> sides_;
+  PetscInt lag_ = 1;
+  long changes_ = 0;
   MatHandle input_;
   MatHandle output_;
   VecHandle column_in_;
@@ -160,6 +180,8 @@ PetscErrorCode apply_transpose(PC pc, Vec b, Vec x) noexcept {
   return guard([&] { of(pc).apply(b, x, true); });
 }
 
+PetscErrorCode set_from_options(PC pc, OptionItems items) noexcept { return of(pc).read_options(items); }
+
 PetscErrorCode view(PC pc, PetscViewer viewer) noexcept {
   return guard([&] { of(pc).view(viewer); });
 }
@@ -176,6 +198,7 @@ PetscErrorCode create(PC pc) noexcept {
     pc->ops->setup = set_up;
     pc->ops->apply = apply;
     pc->ops->applytranspose = apply_transpose;
+    pc->ops->setfromoptions = set_from_options;
     pc->ops->view = view;
     pc->ops->destroy = destroy;
   });

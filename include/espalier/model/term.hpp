@@ -32,6 +32,9 @@ class Linearization : public petsc::PendingProduct {
   virtual petsc::MatHandle create_matrix() const { return {}; }
   /// matrix += scale df/du of sample k (of any sample where they share it). Collective; leaves the matrix assembled.
   virtual void add_to_matrix(std::int64_t k, double scale, Mat matrix) const;
+  /// matrix = shift I + scale df/du of sample k, for a matrix of create_matrix(); by add_to_matrix() unless the term
+  /// knows a faster way. Collective.
+  virtual void write_matrix(std::int64_t k, double shift, double scale, Mat matrix) const;
   /// Tells whether matrices made of an earlier linearisation of the same term are still true: equal numbers say so.
   /// Negative: nothing is known.
   virtual long matrices_version() const { return -1; }

@@ -28,6 +28,9 @@ class SampleMatrices {
   PetscInt samples() const { return samples_; }
   /// Says that entries changed, so that preconditioners are made anew.
   void mark_changed();
+  /// Times that preconditioners of them were set up, all at once, or those of the transposed matrices.
+  long set_ups() const { return set_ups_; }
+  void note_set_up() { ++set_ups_; }
 
   /// y = M x sample by sample, or with the transposed matrices. Collective.
   void multiply(Vec x, Vec y, bool transpose);
@@ -41,6 +44,7 @@ class SampleMatrices {
   PetscInt samples_;
   PetscInt rows_ = 0;  // of one sample on this rank
   std::vector<MatHandle> matrices_;
+  long set_ups_ = 0;
   VecHandle input_;  // one sample of x, and of y: without memory of their own
   VecHandle output_;
   MatHandle mat_;
@@ -50,7 +54,10 @@ class SampleMatrices {
 /// made of one ordinary PC for each matrix, with the options prefix `samples_` after the KSP's own, such as
 /// `-samples_pc_type gamg`. Where all samples share a matrix it is set up once and applied to all of them at once
 /// (PCMatApply). Transposed applications use the same PC made for the transposed matrix, so that every PC has one.
-/// Either is set up when it is first used.
+/// Either is set up when it is first used. PCFIELDSPLIT gets the fields of the matrices (matrix_fields.hpp);
+/// with inner solves that iterate, as those of Schur complements by default, the KSP must be fgmres.
+/// `-samples_lag n`, with the KSP's prefix before it, renews them with every n-th change of the matrices, 0 never:
+/// solves take other iterations to the same tolerance. (SNES undoes -ksp_reuse_preconditioner.)
 constexpr const char* samples_pc_type = "espalier_samples";
 
 /// Makes the type known to PETSc. May be called again; not collective.

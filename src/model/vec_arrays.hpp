@@ -1,0 +1,37 @@
+// Entries of vectors while an object lives.
+#pragma once
+
+#include <petscvec.h>
+
+#include "espalier/core/error.hpp"
+
+namespace espalier::model {
+
+/// The local entries of a Vec on the host while the object lives.
+class ReadArray {
+ public:
+  explicit ReadArray(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayRead(vec, &array_)); }
+  ~ReadArray() { (void)VecRestoreArrayRead(vec_, &array_); }
+  ReadArray(const ReadArray&) = delete;
+  ReadArray& operator=(const ReadArray&) = delete;
+  const double* data() const { return array_; }
+
+ private:
+  Vec vec_;
+  const PetscScalar* array_ = nullptr;
+};
+
+class WriteArray {
+ public:
+  explicit WriteArray(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayWrite(vec, &array_)); }
+  ~WriteArray() { (void)VecRestoreArrayWrite(vec_, &array_); }
+  WriteArray(const WriteArray&) = delete;
+  WriteArray& operator=(const WriteArray&) = delete;
+  double* data() const { return array_; }
+
+ private:
+  Vec vec_;
+  PetscScalar* array_ = nullptr;
+};
+
+}  // namespace espalier::model
