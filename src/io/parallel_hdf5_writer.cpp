@@ -70,11 +70,15 @@ struct ParallelHdf5Writer::State {
     });
   }
 
-  // Rank 0 has room set aside for the file as far as it is laid out.
+  // Rank 0 has room set aside for the file as far as it is laid out, and for what HDF5 lays out late: when it cannot
+  // write that on one rank, the others wait for ever. Flushing the file cuts off what was too much.
   void reserve() {
+    constexpr std::size_t at_least = 1 << 20;
+    constexpr std::size_t times_larger = 4;  // than the text of attributes
     core::agree(parallel.comm(), [&] {
       hsize_t bytes = 0;
-      if (part && H5Fget_filesize(parallel.file, &bytes) >= 0) part->reserve(bytes);
+      if (part && H5Fget_filesize(parallel.file, &bytes) >= 0)
+        part->reserve(bytes + std::max(at_least, times_larger * attribute_bytes));
     });
   }
 
@@ -145,6 +149,7 @@ struct ParallelHdf5Writer::State {
 
   std::optional<PartFile> part;
   std::vector<Created> data_sets;
+  std::size_t attribute_bytes = 0;
   ParallelFile parallel;
 };
 
@@ -211,6 +216,7 @@ void ParallelHdf5Writer::group(const std::string& name) {
 }
 
 void ParallelHdf5Writer::attribute(const std::string& object, const std::string& name, const Attribute& value) {
+  state_->attribute_bytes += name.size() + describe(value).size();
   state_->enter(call_text("attribute '" + name + "'", object, std::to_string(value.index()) + " " + describe(value)));
   const Silence silence;
   core::agree(state_->parallel.comm(), [&] { write_attribute(state_->parallel.file, path(), object, name, value); });

@@ -36,8 +36,9 @@ class ParallelHdf5Writer {
   ParallelHdf5Writer(const ParallelHdf5Writer&) = delete;
   ParallelHdf5Writer& operator=(const ParallelHdf5Writer&) = delete;
 
-  /// Creates the data set `name`, without values, and the groups on the way. Room on disk is set aside now, where the
-  /// file system can: throws UserError if there is none. `shape` has at least one axis. T: double, float, std::int64_t.
+  /// Creates the data set `name`, without values, and the groups on the way. Room on disk is set aside now, and 1 MiB
+  /// more until commit(), where the file system can (not NFS 3): throws UserError if there is none. `shape` has at
+  /// least one axis. T: double, float, std::int64_t.
   template <class T>
   void create(const std::string& name, const Shape& shape);
   /// Writes this rank's slab of a data set that was created for the same T: elements(count) values, row-major, for the
