@@ -25,9 +25,6 @@ namespace espalier::core {
 
 namespace {
 
-// How long a rank with an exception waits for the others to bring theirs before it ends the job.
-constexpr double agreement_seconds = 5;
-
 std::atomic<int> interrupts{0};
 int interrupt_guards = 0;
 
@@ -36,17 +33,6 @@ void note_interrupt(int signal) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
-}
-
-// True when every rank of `comm` arrives within the time limit.
-bool everybody_arrives(MPI_Comm comm, double seconds) {
-  MPI_Request request;
-  MPI_Ibarrier(comm, &request);
-  const double start = MPI_Wtime();
-  int done = 0;
-  while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done)
-    if (MPI_Wtime() - start > seconds) return false;
-  return true;
 }
 
 // OMP_NUM_THREADS if it is set to a number, else `share`.
@@ -139,6 +125,16 @@ Session::~Session() {
   if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
   (void)PetscFinalize();
   if (owns_mpi_) MPI_Finalize();
+}
+
+bool everybody_arrives(MPI_Comm comm, double seconds) {
+  MPI_Request request;
+  MPI_Ibarrier(comm, &request);
+  const double start = MPI_Wtime();
+  int done = 0;
+  while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done)
+    if (MPI_Wtime() - start > seconds) return false;
+  return true;
 }
 
 bool any_rank(MPI_Comm comm, bool flag) {

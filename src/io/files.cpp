@@ -103,6 +103,20 @@ void PartFile::write(const void* data, std::size_t bytes) {
   }
 }
 
+void PartFile::reserve(std::size_t bytes) {
+  ESPALIER_ASSERT(descriptor_ >= 0, path_ + " reserved after publish()");
+#ifdef __linux__
+  const int done = bytes == 0 ? 0 : ::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes));
+  if (done != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) fail(std::strerror(errno), make_room);
+#else
+  (void)bytes;
+#endif
+}
+
+void PartFile::release() noexcept {
+  if (descriptor_ >= 0 && ::ftruncate(descriptor_, 0) != 0) return;  // nobody waits for the room
+}
+
 void PartFile::publish() {
   ESPALIER_ASSERT(descriptor_ >= 0, path_ + " published twice");
   // The data must be on disk before the name points to it: a crash between the two would leave an empty file.

@@ -10,24 +10,13 @@
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
 #include "espalier/io/xdmf.hpp"
+#include "grid_series_format.hpp"
 
 namespace espalier::io {
 
 namespace {
 
-constexpr const char* format_name = "espalier-grid-series";
-constexpr std::int64_t format_version = 1;
 constexpr double spacing_tolerance = 1e-9;
-
-void check_format(const Hdf5Reader& reader) {
-  if (!reader.has_attribute("/", "format") || reader.text("/", "format") != format_name)
-    reader.fail(std::string("holds no fields on a grid (its attribute 'format' is not \"") + format_name +
-                "\"); use a file written by write_grid_series");
-  const std::int64_t version = reader.integer("/", "format_version");
-  if (version != format_version)
-    reader.fail("has format version " + std::to_string(version) + ", this program reads version " +
-                std::to_string(format_version) + "; write the file anew");
-}
 
 void check_axis(const GridAxis& axis, const std::string& file) {
   const std::vector<double>& x = axis.centres;
@@ -41,6 +30,18 @@ void check_axis(const GridAxis& axis, const std::string& file) {
         file + ": the centres of axis '" + axis.name + "' are not equally spaced at [" + std::to_string(i) + "]");
 }
 
+}  // namespace
+
+void check_grid_format(const Hdf5Reader& reader) {
+  if (!reader.has_attribute("/", "format") || reader.text("/", "format") != grid_format_name)
+    reader.fail(std::string("holds no fields on a grid (its attribute 'format' is not \"") + grid_format_name +
+                "\"); use a file written by write_grid_series");
+  const std::int64_t version = reader.integer("/", "format_version");
+  if (version != grid_format_version)
+    reader.fail("has format version " + std::to_string(version) + ", this program reads version " +
+                std::to_string(grid_format_version) + "; write the file anew");
+}
+
 std::string axes_text(const GridSeries& series, const GridQuantity& quantity) {
   std::vector<std::string> names;
   if (quantity.by_trajectory) names.emplace_back("trajectory");
@@ -48,19 +49,6 @@ std::string axes_text(const GridSeries& series, const GridQuantity& quantity) {
   for (const GridAxis& axis : series.axes) names.push_back(axis.name);
   return core::join(names);
 }
-
-GridQuantity read_quantity(const Hdf5Reader& reader, const GridSeries& series, const std::string& name) {
-  GridQuantity quantity;
-  quantity.name = name;
-  quantity.unit = reader.text(name, "unit");
-  const std::string axes = reader.text(name, "axes");
-  quantity.by_trajectory = axes.find("trajectory") != std::string::npos;
-  quantity.by_time = axes.find("time") != std::string::npos;
-  quantity.values = reader.read<double>(name, series.shape(quantity));
-  return quantity;
-}
-
-}  // namespace
 
 std::size_t GridSeries::cells() const {
   std::size_t product = 1;
@@ -85,7 +73,7 @@ const GridQuantity& GridSeries::quantity(const std::string& quantity_name) const
   throw UserError(name + " holds no quantity '" + quantity_name + "', only " + core::join(names), __FILE__, __LINE__);
 }
 
-void validate(const GridSeries& series, const std::string& file, bool finite) {
+void validate_header(const GridSeries& series, const std::string& file) {
   ESPALIER_REQUIRE(!series.axes.empty() && series.axes.size() <= 3,
                    file + ": fields on a grid have 1 to 3 axes, not " + std::to_string(series.axes.size()));
   ESPALIER_REQUIRE(!series.times.empty() && series.trajectories > 0 && !series.quantities.empty(),
@@ -95,6 +83,10 @@ void validate(const GridSeries& series, const std::string& file, bool finite) {
   for (std::size_t i = 1; i < series.times.size(); ++i)
     ESPALIER_REQUIRE(series.times[i] > series.times[i - 1],
                      file + ": data set 'time' does not increase at [" + std::to_string(i) + "]");
+}
+
+void validate(const GridSeries& series, const std::string& file, bool finite) {
+  validate_header(series, file);
   for (const GridQuantity& quantity : series.quantities) {
     const Shape shape = series.shape(quantity);
     ESPALIER_REQUIRE(quantity.values.size() == elements(shape), file + ": data set '" + quantity.name + "' has " +
@@ -107,32 +99,14 @@ void validate(const GridSeries& series, const std::string& file, bool finite) {
 void write_grid_series(const std::string& path, const GridSeries& series, bool cache) {
   validate(series, path, cache);
   Hdf5Writer writer(path);
-  writer.attributes("/", {{"format", format_name},
-                          {"format_version", format_version},
-                          {"name", series.name},
-                          {"trajectories", static_cast<std::int64_t>(series.trajectories)},
-                          {"cache", cache ? 1 : 0}});
-  std::vector<std::string> axis_names;
-  for (const GridAxis& axis : series.axes) {
-    axis_names.push_back(axis.name);
-    writer.write(axis.name, {axis.centres.size()}, axis.centres);
-    writer.attribute(axis.name, "unit", axis.unit);
-  }
-  writer.attribute("/", "axes", core::join(axis_names));
-  writer.write("time", {series.times.size()}, series.times);
-  writer.attribute("time", "unit", series.time_unit);
-  for (const GridQuantity& quantity : series.quantities) {
+  write_grid_header(writer, series, cache, [&](const GridQuantity& quantity) {
     writer.write(quantity.name, series.shape(quantity), quantity.values);
-    writer.attributes(quantity.name, {{"unit", quantity.unit}, {"axes", axes_text(series, quantity)}});
-  }
-  writer.group("settings");
-  writer.attributes("settings", series.settings);
+  });
   writer.commit();
 }
 
-GridSeries read_grid_series(const std::string& path) {
-  const Hdf5Reader reader(path);
-  check_format(reader);
+GridSeries read_grid_header(const Hdf5Reader& reader) {
+  check_grid_format(reader);
   GridSeries series;
   series.name = reader.text("/", "name");
   series.trajectories = static_cast<std::size_t>(std::max<std::int64_t>(reader.integer("/", "trajectories"), 0));
@@ -149,16 +123,31 @@ GridSeries read_grid_series(const std::string& path) {
     return name == "time" ||
            std::any_of(series.axes.begin(), series.axes.end(), [&](const GridAxis& axis) { return axis.name == name; });
   };
-  for (const std::string& name : reader.members())
-    if (reader.has_dataset(name) && !is_axis(name)) series.quantities.push_back(read_quantity(reader, series, name));
+  for (const std::string& name : reader.members()) {
+    if (!reader.has_dataset(name) || is_axis(name)) continue;
+    const std::string axes = reader.text(name, "axes");
+    const bool by_trajectory = axes.find("trajectory") != std::string::npos;
+    const bool by_time = axes.find("time") != std::string::npos;
+    series.quantities.push_back({name, by_trajectory, by_time, {}, reader.text(name, "unit")});
+    (void)reader.shape(name, series.shape(series.quantities.back()));
+  }
   series.settings = reader.attributes("settings");
+  validate_header(series, reader.path());
+  return series;
+}
+
+GridSeries read_grid_series(const std::string& path) {
+  const Hdf5Reader reader(path);
+  GridSeries series = read_grid_header(reader);
+  for (GridQuantity& quantity : series.quantities)
+    quantity.values = reader.read<double>(quantity.name, series.shape(quantity));
   validate(series, path);
   return series;
 }
 
 SeriesOrigin read_grid_series_origin(const std::string& path) {
   const Hdf5Reader reader(path);
-  check_format(reader);
+  check_grid_format(reader);
   return {reader.text("/", "name"), reader.attributes("settings"),
           reader.has_attribute("/", "cache") && reader.integer("/", "cache") != 0};
 }

@@ -40,21 +40,31 @@ const Attribute* find(const Attributes& attributes, const std::string& name) {
 }
 
 template <class T>
-void require_finite(const std::string& file, const std::string& dataset, const Shape& shape,
-                    const std::vector<T>& values) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
+void require_finite(const std::string& file, const std::string& dataset, const Shape& shape, const Slab& slab,
+                    const T* values) {
+  const std::size_t count = elements(slab.count);
+  for (std::size_t i = 0; i < count; ++i) {
     if (std::isfinite(values[i])) continue;
     Shape index(shape.size());
     std::size_t rest = i;
-    for (std::size_t axis = shape.size(); axis-- > 0; rest /= shape[axis]) index[axis] = rest % shape[axis];
+    for (std::size_t axis = shape.size(); axis-- > 0; rest /= slab.count[axis])
+      index[axis] = slab.offset[axis] + rest % slab.count[axis];
     throw UserError(file + ": data set '" + dataset + "' is not finite: its first such value, " +
                         (std::isnan(values[i]) ? "nan" : "inf") + ", is at " + describe(index) + " of " +
                         describe(shape) + "; use data without missing values",
                     __FILE__, __LINE__);
   }
 }
+
+template <class T>
+void require_finite(const std::string& file, const std::string& dataset, const Shape& shape,
+                    const std::vector<T>& values) {
+  require_finite(file, dataset, shape, {Shape(shape.size(), 0), shape}, values.data());
+}
 template void require_finite(const std::string&, const std::string&, const Shape&, const std::vector<double>&);
 template void require_finite(const std::string&, const std::string&, const Shape&, const std::vector<float>&);
+template void require_finite(const std::string&, const std::string&, const Shape&, const Slab&, const double*);
+template void require_finite(const std::string&, const std::string&, const Shape&, const Slab&, const float*);
 
 std::string hdf5_reason() {
   std::string reason;

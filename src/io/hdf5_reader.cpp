@@ -12,12 +12,11 @@
 
 namespace espalier::io {
 
-namespace {
-
-// HDF5 clips values that do not fit in silence; this makes it fail instead.
 H5T_conv_ret_t refuse_clipping(H5T_conv_except_t what, hid_t, hid_t, void*, void*, void*) {
   return what == H5T_CONV_EXCEPT_RANGE_HI || what == H5T_CONV_EXCEPT_RANGE_LOW ? H5T_CONV_ABORT : H5T_CONV_UNHANDLED;
 }
+
+namespace {
 
 bool shape_agrees(const Shape& found, const Shape& expected) {
   return found.size() == expected.size() &&
@@ -96,6 +95,10 @@ Hdf5Reader::Hdf5Reader(std::string path) : path_(std::move(path)) {
                    "cannot read " + path_ + ": the HDF5 file is damaged: " + hdf5_reason() + "; write it anew");
 }
 
+Hdf5Reader::Hdf5Reader(std::string path, std::int64_t file) : path_(std::move(path)), file_(file) {
+  (void)H5Iinc_ref(file_);
+}
+
 Hdf5Reader::Hdf5Reader(Hdf5Reader&& other) noexcept
     : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)) {}
 
@@ -157,12 +160,16 @@ Shape Hdf5Reader::shape(const std::string& dataset) const {
   return Shape(extents.begin(), extents.end());
 }
 
-template <class T>
-void Hdf5Reader::read_into(const std::string& dataset, const Shape& expected, T* values) const {
-  const Shape found = shape(dataset);
-  if (found != expected)
+Shape Hdf5Reader::shape(const std::string& dataset, const Shape& expected) const {
+  Shape found = shape(dataset);
+  if (!shape_agrees(found, expected))
     fail("data set '" + dataset + "' has shape " + describe(found) + ", expected " + describe(expected) +
          "; use a file written for these settings");
+  return found;
+}
+
+template <class T>
+void Hdf5Reader::require_type(const std::string& dataset) const {
   const Silence silence;
   const Id set(H5Dopen2(file_, dataset.c_str(), H5P_DEFAULT), H5Dclose);
   const Id type(H5Dget_type(set.get()), H5Tclose);
@@ -170,12 +177,25 @@ void Hdf5Reader::read_into(const std::string& dataset, const Shape& expected, T*
   if (type_class != TypeOf<T>::type_class)
     fail("data set '" + dataset + "' holds " + class_name(type_class) + " values, expected " +
          class_name(TypeOf<T>::type_class) + " ones");
+}
+
+template <class T>
+void Hdf5Reader::fail_to_read(const std::string& dataset, const std::string& reason) const {
+  fail("data set '" + dataset + "' cannot be read: " + reason + "; the file is damaged, or its values do not fit the " +
+       std::to_string(8 * sizeof(T)) + "-bit type wanted");
+}
+
+template <class T>
+void Hdf5Reader::read_into(const std::string& dataset, const Shape& expected, T* values) const {
+  (void)shape(dataset, expected);
+  require_type<T>(dataset);
   if (elements(expected) == 0) return;
+  const Silence silence;
+  const Id set(H5Dopen2(file_, dataset.c_str(), H5P_DEFAULT), H5Dclose);
   const Id transfer(H5Pcreate(H5P_DATASET_XFER), H5Pclose);
   (void)H5Pset_type_conv_cb(transfer.get(), refuse_clipping, nullptr);
   if (H5Dread(set.get(), TypeOf<T>::memory(), H5S_ALL, H5S_ALL, transfer.get(), values) < 0)
-    fail("data set '" + dataset + "' cannot be read: " + hdf5_reason() +
-         "; the file is damaged, or its values do not fit the " + std::to_string(8 * sizeof(T)) + "-bit type wanted");
+    fail_to_read<T>(dataset, hdf5_reason());
 }
 
 template <class T>
@@ -188,10 +208,7 @@ std::vector<T> Hdf5Reader::read(const std::string& dataset) const {
 
 template <class T>
 std::vector<T> Hdf5Reader::read(const std::string& dataset, const Shape& expected) const {
-  const Shape found = shape(dataset);
-  if (!shape_agrees(found, expected))
-    fail("data set '" + dataset + "' has shape " + describe(found) + ", expected " + describe(expected) +
-         "; use a file written for these settings");
+  (void)shape(dataset, expected);
   return read<T>(dataset);
 }
 
@@ -250,7 +267,9 @@ Attributes Hdf5Reader::attributes(const std::string& object) const {
 #define ESPALIER_INSTANTIATE(T)                                                        \
   template std::vector<T> Hdf5Reader::read<T>(const std::string&) const;               \
   template std::vector<T> Hdf5Reader::read<T>(const std::string&, const Shape&) const; \
-  template void Hdf5Reader::read_into(const std::string&, const Shape&, T*) const
+  template void Hdf5Reader::read_into(const std::string&, const Shape&, T*) const;     \
+  template void Hdf5Reader::require_type<T>(const std::string&) const;                 \
+  template void Hdf5Reader::fail_to_read<T>(const std::string&, const std::string&) const
 ESPALIER_INSTANTIATE(double);
 ESPALIER_INSTANTIATE(float);
 ESPALIER_INSTANTIATE(std::int64_t);

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "espalier/io/hdf5.hpp"
+
 namespace espalier::io {
 
 /// Owns an HDF5 identifier; `close` is its H5?close.
@@ -55,6 +57,17 @@ std::string class_name(H5T_class_t type_class);
 
 /// True if every part of the path exists in the file.
 bool path_exists(hid_t file, const std::string& path);
+
+/// Creates a data set, with the groups on the way. `creation` is a list of H5P_DATASET_CREATE; no time stamps are
+/// stored. This and the next two throw errors that name the file as `path`.
+Id create_dataset(hid_t file, const std::string& path, const std::string& name, const Shape& shape, hid_t type,
+                  hid_t creation);
+void create_group(hid_t file, const std::string& path, const std::string& name);
+void write_attribute(hid_t file, const std::string& path, const std::string& object, const std::string& name,
+                     const Attribute& value);
+
+/// HDF5 clips values that do not fit in silence; with this callback of a transfer list it fails instead.
+H5T_conv_ret_t refuse_clipping(H5T_conv_except_t what, hid_t from, hid_t to, void*, void*, void*);
 
 /// Memory type, type on disk (little endian everywhere) and class of T.
 template <class T>

@@ -31,6 +31,44 @@ Id links_with_groups() {
 
 }  // namespace
 
+Id create_dataset(hid_t file, const std::string& path, const std::string& name, const Shape& shape, hid_t type,
+                  hid_t creation) {
+  const std::vector<hsize_t> extents(shape.begin(), shape.end());
+  const Id space(shape.empty() ? H5Screate(H5S_SCALAR)
+                               : H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr),
+                 H5Sclose);
+  (void)H5Pset_obj_track_times(creation, false);  // the same calls give the same bytes
+  const Id links = links_with_groups();
+  Id set(H5Dcreate2(file, name.c_str(), type, space.get(), links.get(), creation, H5P_DEFAULT), H5Dclose);
+  ESPALIER_REQUIRE(set.valid(), path + ": cannot create data set '" + name + "': " + hdf5_reason());
+  return set;
+}
+
+void create_group(hid_t file, const std::string& path, const std::string& name) {
+  if (path_exists(file, name)) return;
+  const Id links = links_with_groups();
+  const Id created(H5Gcreate2(file, name.c_str(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
+  ESPALIER_REQUIRE(created.valid(), path + ": cannot create group '" + name + "': " + hdf5_reason());
+}
+
+void write_attribute(hid_t file, const std::string& path, const std::string& object, const std::string& name,
+                     const Attribute& value) {
+  ESPALIER_ASSERT(path_exists(file, object), path + ": attribute '" + name + "' for missing '" + object + "'");
+  const Id owner(H5Oopen(file, object.c_str(), H5P_DEFAULT), H5Oclose);
+  if (H5Aexists(owner.get(), name.c_str()) > 0) (void)H5Adelete(owner.get(), name.c_str());
+  bool written = false;
+  if (const auto* real = std::get_if<double>(&value)) {
+    written = write_scalar_attribute(owner.get(), name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, real);
+  } else if (const auto* integer = std::get_if<std::int64_t>(&value)) {
+    written = write_scalar_attribute(owner.get(), name, H5T_STD_I64LE, H5T_NATIVE_INT64, integer);
+  } else {
+    const char* text = std::get<std::string>(value).c_str();
+    const Id type = text_type();
+    written = write_scalar_attribute(owner.get(), name, type.get(), type.get(), &text);
+  }
+  ESPALIER_REQUIRE(written, path + ": cannot write attribute '" + name + "' of '" + object + "': " + hdf5_reason());
+}
+
 // HDF5 1.10 does not survive a failed write: it leaves an identifier that crashes the program at its end. In memory its
 // writes do not fail, and the disk's errors are ours to report.
 Hdf5Writer::Hdf5Writer(const std::string& path) : part_(path) {
@@ -62,17 +100,8 @@ void Hdf5Writer::write(const std::string& name, const Shape& shape, const T* val
   check_open();
   const Silence silence;
   ESPALIER_ASSERT(!path_exists(file_, name), path() + ": '" + name + "' is written twice");
-  const std::vector<hsize_t> extents(shape.begin(), shape.end());
-  const Id space(shape.empty() ? H5Screate(H5S_SCALAR)
-                               : H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr),
-                 H5Sclose);
   const Id creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-  (void)H5Pset_obj_track_times(creation.get(), false);  // the same calls give the same bytes
-  const Id links = links_with_groups();
-  const Id set(
-      H5Dcreate2(file_, name.c_str(), TypeOf<T>::disk(), space.get(), links.get(), creation.get(), H5P_DEFAULT),
-      H5Dclose);
-  ESPALIER_REQUIRE(set.valid(), path() + ": cannot create data set '" + name + "': " + hdf5_reason());
+  const Id set = create_dataset(file_, path(), name, shape, TypeOf<T>::disk(), creation.get());
   const bool written =
       elements(shape) == 0 || H5Dwrite(set.get(), TypeOf<T>::memory(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
   ESPALIER_REQUIRE(written, path() + ": cannot write data set '" + name + "': " + hdf5_reason());
@@ -88,29 +117,13 @@ void Hdf5Writer::write(const std::string& name, const Shape& shape, const std::v
 void Hdf5Writer::group(const std::string& name) {
   check_open();
   const Silence silence;
-  if (path_exists(file_, name)) return;
-  const Id links = links_with_groups();
-  const Id created(H5Gcreate2(file_, name.c_str(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
-  ESPALIER_REQUIRE(created.valid(), path() + ": cannot create group '" + name + "': " + hdf5_reason());
+  create_group(file_, path(), name);
 }
 
 void Hdf5Writer::attribute(const std::string& object, const std::string& name, const Attribute& value) {
   check_open();
   const Silence silence;
-  ESPALIER_ASSERT(path_exists(file_, object), path() + ": attribute '" + name + "' for missing '" + object + "'");
-  const Id owner(H5Oopen(file_, object.c_str(), H5P_DEFAULT), H5Oclose);
-  if (H5Aexists(owner.get(), name.c_str()) > 0) (void)H5Adelete(owner.get(), name.c_str());
-  bool written = false;
-  if (const auto* real = std::get_if<double>(&value)) {
-    written = write_scalar_attribute(owner.get(), name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, real);
-  } else if (const auto* integer = std::get_if<std::int64_t>(&value)) {
-    written = write_scalar_attribute(owner.get(), name, H5T_STD_I64LE, H5T_NATIVE_INT64, integer);
-  } else {
-    const char* text = std::get<std::string>(value).c_str();
-    const Id type = text_type();
-    written = write_scalar_attribute(owner.get(), name, type.get(), type.get(), &text);
-  }
-  ESPALIER_REQUIRE(written, path() + ": cannot write attribute '" + name + "' of '" + object + "': " + hdf5_reason());
+  write_attribute(file_, path(), object, name, value);
 }
 
 void Hdf5Writer::attributes(const std::string& object, const Attributes& values) {

@@ -54,6 +54,13 @@ class Session {
 /// other ranks inside the computation is printed by its rank and ends the job through MPI_Abort: never a hang.
 int run(int argc, char** argv, const Program& program, const std::function<void(Session&)>& body);
 
+/// How long a rank with an exception waits for the others to bring theirs before it goes on alone.
+constexpr double agreement_seconds = 5;
+
+/// True when every rank of `comm` arrives within the time limit. Collective, but for ranks that never come: after false
+/// `comm` is of no more use.
+bool everybody_arrives(MPI_Comm comm, double seconds);
+
 /// True on every rank if `flag` is true on any. Collective on `comm`. Turns a rank-local failure into an agreed one.
 bool any_rank(MPI_Comm comm, bool flag);
 

@@ -34,6 +34,11 @@ class PartFile {
 
   /// Appends. Throws UserError if the disk is full.
   void write(const void* data, std::size_t bytes);
+  /// Has the file system set aside room for the first `bytes` of the file, for others who write there: a full disk is
+  /// found now. Nothing happens on file systems that cannot.
+  void reserve(std::size_t bytes);
+  /// Gives the room back: the file is empty then, and not to be published.
+  void release() noexcept;
   /// Puts the data on disk and renames the file.
   void publish();
 

@@ -95,6 +95,8 @@ class Hdf5Reader {
   std::vector<std::string> members(const std::string& group = "/") const;
 
   Shape shape(const std::string& dataset) const;
+  /// The same, checked against `expected`, which may hold any_extent.
+  Shape shape(const std::string& dataset, const Shape& expected) const;
 
   /// All values, row-major. The type class must agree (a float data set is not read as integers); the width may
   /// differ, but an integer that does not fit is an error. T: double, float, std::int64_t, std::uint8_t.
@@ -121,13 +123,31 @@ class Hdf5Reader {
   const std::string& path() const { return path_; }
 
  private:
+  friend class ParallelHdf5Reader;
+  // Shares a file that is open, as HDF5's hid_t.
+  Hdf5Reader(std::string path, std::int64_t file);
+  template <class T>
+  void require_type(const std::string& dataset) const;
+  template <class T>
+  [[noreturn]] void fail_to_read(const std::string& dataset, const std::string& reason) const;
+
   std::string path_;
   std::int64_t file_ = -1;
+};
+
+/// Part of a data set: `count` values from `offset` on, for each of its axes.
+struct Slab {
+  Shape offset;
+  Shape count;
 };
 
 /// Throws UserError naming file, data set and first index (of the row-major shape) if a value is not finite.
 template <class T>
 void require_finite(const std::string& file, const std::string& dataset, const Shape& shape,
                     const std::vector<T>& values);
+/// The same for the values of a slab, row-major; the index is that in the data set.
+template <class T>
+void require_finite(const std::string& file, const std::string& dataset, const Shape& shape, const Slab& slab,
+                    const T* values);
 
 }  // namespace espalier::io
