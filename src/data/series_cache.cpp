@@ -22,6 +22,9 @@ io::SeriesOrigin read_origin(const std::string& path, const SeriesRecipe& /*reci
 io::SeriesOrigin read_origin(const std::string& path, const GridSeriesRecipe& /*recipe*/) {
   return io::read_grid_series_origin(path);
 }
+io::SeriesOrigin read_origin(const std::string& path, const DistributedRecipe& /*recipe*/) {
+  return io::read_grid_series_origin(path);
+}
 io::Series read(const std::string& path, const SeriesRecipe& /*recipe*/) { return io::read_series(path); }
 io::GridSeries read(const std::string& path, const GridSeriesRecipe& /*recipe*/) { return io::read_grid_series(path); }
 void write(const std::string& path, const io::Series& data) { io::write_series(path, data, true); }
@@ -48,6 +51,12 @@ Data generate(const Recipe<Data>& recipe, MPI_Comm comm) {
   return series;
 }
 
+void rename_file(const std::string& from, const std::string& to) {
+  std::error_code error;
+  std::filesystem::rename(from, to, error);
+  ESPALIER_REQUIRE(!error, "cannot rename " + from + " to " + to + ": " + error.message());
+}
+
 template <class Data>
 void generate_file(const std::string& path, const Recipe<Data>& recipe, MPI_Comm comm) {
   // That a file cannot be written must be known before the work, not after it.
@@ -56,28 +65,26 @@ void generate_file(const std::string& path, const Recipe<Data>& recipe, MPI_Comm
   const std::string own = path + "." + std::to_string(::getpid());
   { const io::Hdf5Writer probe(own); }
   write(own, generate(recipe, comm));
-  std::error_code error;
-  std::filesystem::rename(own, path, error);
-  ESPALIER_REQUIRE(!error, "cannot rename " + own + " to " + path + ": " + error.message());
+  rename_file(own, path);
 }
 
-// Leaves a file with the settings at `path`, or throws.
-template <class Data>
-void prepare_file(const std::string& path, const Recipe<Data>& recipe, MPI_Comm comm) {
+// Whether there is no file with the settings at `path`; throws when another file stands in its place. Says what is to
+// be generated.
+template <class Recipe>
+bool must_generate(const std::string& path, const Recipe& recipe) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
     say("Generating " + path);
-    generate_file(path, recipe, comm);
-    return;
+    return true;
   }
   const io::SeriesOrigin origin = read_origin(path, recipe);
   const std::string difference = io::settings_difference(origin.settings, recipe.settings);
-  if (difference.empty()) return;
+  if (difference.empty()) return false;
   ESPALIER_REQUIRE(origin.cache && origin.name == recipe.name,
                    path + " holds data of other settings (" + difference +
                        ") and is not overwritten: name another file, move this one away, or set these values");
   say("Generating " + path + " anew: " + difference);
-  generate_file(path, recipe, comm);
+  return true;
 }
 
 template <class Data>
@@ -85,7 +92,7 @@ Data cached(const std::string& path, const Recipe<Data>& recipe, MPI_Comm comm) 
   int rank = 0;
   MPI_Comm_rank(comm, &rank);
   core::agree(comm, [&] {
-    if (rank == 0) prepare_file(path, recipe, comm);
+    if (rank == 0 && must_generate(path, recipe)) generate_file(path, recipe, comm);
   });
   Data data;
   core::agree(comm, [&] {
@@ -105,6 +112,27 @@ io::Series cached_series(const std::string& path, const SeriesRecipe& recipe, MP
 
 io::GridSeries cached_series(const std::string& path, const GridSeriesRecipe& recipe, MPI_Comm comm) {
   return cached(path, recipe, comm);
+}
+
+void cached_file(const std::string& path, const DistributedRecipe& recipe, MPI_Comm comm) {
+  int rank = 0;
+  MPI_Comm_rank(comm, &rank);
+  // Two programs may do this at once: each writes a file of its own, and the last one stays.
+  long own = 0;
+  core::agree(comm, [&] {
+    if (rank != 0) return;
+    io::make_folder(io::folder_of(path));
+    if (must_generate(path, recipe)) own = ::getpid();
+  });
+  MPI_Bcast(&own, 1, MPI_LONG, 0, comm);
+  if (own == 0) return;
+  core::Progress progress(comm, recipe.name + " data", 100);
+  const std::string part = path + "." + std::to_string(own);
+  recipe.generate(part, [&](long done, long total) { progress.update(100 * done / std::max(1L, total), ""); });
+  progress.close();
+  core::agree(comm, [&] {
+    if (rank == 0) rename_file(part, path);
+  });
 }
 
 }  // namespace espalier::data

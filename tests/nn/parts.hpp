@@ -49,7 +49,7 @@ inline std::vector<NetworkGrid> network_grids(MPI_Comm comm = PETSC_COMM_WORLD, 
                                                     {ring(side), ring(side + alignment)},
                                                     {ring(side), open(side)},
                                                     {open(side), open(side + 2 * alignment)},
-                                                    {ring(8), open(alignment == 1 ? 12 : 24), ring(8)}};
+                                                    {ring(8), open(alignment == 1 ? 12 : 48), ring(8)}};
   std::vector<NetworkGrid> grids;
   for (const auto& axes : all)
     for (const auto padding : {grid::Padding::zero, grid::Padding::reflect, grid::Padding::replicate}) {

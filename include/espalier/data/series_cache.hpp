@@ -36,4 +36,16 @@ using GridSeriesRecipe = Recipe<io::GridSeries>;
 io::Series cached_series(const std::string& path, const SeriesRecipe& recipe, MPI_Comm comm);
 io::GridSeries cached_series(const std::string& path, const GridSeriesRecipe& recipe, MPI_Comm comm);
 
+/// How a grid series is made by all ranks together, which write it by slab (io::GridSeriesWriter).
+struct DistributedRecipe {
+  std::string name;         ///< of the data
+  io::Attributes settings;  ///< all that their values depend on
+  /// Makes the file, with this name and these settings, as a cache. Collective on the communicator of cached_file().
+  std::function<void(const std::string& path, const ProgressCallback&)> generate;
+};
+
+/// Leaves the data of the recipe in the file `path`, by the rules of cached_series(), and reads nothing. Collective on
+/// `comm`.
+void cached_file(const std::string& path, const DistributedRecipe& recipe, MPI_Comm comm);
+
 }  // namespace espalier::data
