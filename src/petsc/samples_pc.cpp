@@ -57,6 +57,8 @@ class SamplesPc {
     PetscOptionsHeadBegin(PetscOptionsObject, "Preconditioners of samples");
     PetscCall(PetscOptionsBoundedInt("-samples_lag", "renew with every n-th change of the matrices; 0: never", nullptr,
                                      lag_, &lag_, nullptr, 0));
+    PetscCall(PetscOptionsBool("-samples_own_transpose", "apply any PC's own transpose", nullptr, own_transpose_,
+                               &own_transpose_, nullptr));
     PetscOptionsHeadEnd();
     PetscFunctionReturn(PETSC_SUCCESS);
   }
@@ -130,7 +132,7 @@ class SamplesPc {
   void create(Side& side, bool transpose) {
     side.transposes.clear();
     create_pcs(side);
-    if (!transpose || transposes_itself(side.pcs.front().get())) return;
+    if (!transpose || own_transpose_ == PETSC_TRUE || transposes_itself(side.pcs.front().get())) return;
     std::vector<MatHandle> transposes(matrices_->count());
     for (std::size_t k = 0; k < transposes.size(); ++k)
       ESPALIER_CALL(MatTranspose(matrices_->matrix(k), MAT_INITIAL_MATRIX, transposes[k].out()));
@@ -194,6 +196,7 @@ class SamplesPc {
   SampleMatrices* matrices_ = nullptr;
   std::array<Side, 2> sides_;
   PetscInt lag_ = 1;
+  PetscBool own_transpose_ = PETSC_FALSE;
   long changes_ = 0;
   MatHandle input_;
   MatHandle output_;
