@@ -416,11 +416,26 @@ double median_ratio(const std::vector<Cost>& ours, const std::vector<Cost>& dire
   return median(values);
 }
 
-template <class Way>
-void take_turn(MPI_Comm comm, Way& way, Times& times) {
-  times.forward.push_back(cost_of(comm, [&] { way.forward(); }));
-  times.adjoint.push_back(cost_of(comm, [&] { way.adjoint(); }));
-}
+/// One of the two ways, with a stage of -log_view for each direction.
+struct Run {
+  explicit Run(const std::string& name) {
+    ESPALIER_CALL(PetscLogStageRegister((name + " forward").c_str(), &forward_stage));
+    ESPALIER_CALL(PetscLogStageRegister((name + " adjoint").c_str(), &adjoint_stage));
+  }
+  template <class Way>
+  void take_turn(MPI_Comm comm, Way& way) {
+    ESPALIER_CALL(PetscLogStagePush(forward_stage));
+    times.forward.push_back(cost_of(comm, [&] { way.forward(); }));
+    ESPALIER_CALL(PetscLogStagePop());
+    ESPALIER_CALL(PetscLogStagePush(adjoint_stage));
+    times.adjoint.push_back(cost_of(comm, [&] { way.adjoint(); }));
+    ESPALIER_CALL(PetscLogStagePop());
+  }
+
+  Times times;
+  PetscLogStage forward_stage = 0;
+  PetscLogStage adjoint_stage = 0;
+};
 
 void run_benchmark(core::Session& session) {
   Settings s;
@@ -440,12 +455,12 @@ void run_benchmark(core::Session& session) {
   give_both_the_same_solvers(s);
   Ours ours(comm, s);
   Direct direct(ours.grid(), s);
-  Times direct_times;
-  Times our_times;
+  Run of_direct("direct");
+  Run of_ours("ours");
   for (PetscInt turn = 0; turn <= s.turns; ++turn) {
-    take_turn(comm, direct, direct_times);
-    take_turn(comm, ours, our_times);
-    if (turn == 0) direct_times = our_times = {};  // made what is made once
+    of_direct.take_turn(comm, direct);
+    of_ours.take_turn(comm, ours);
+    if (turn == 0) of_direct.times = of_ours.times = {};  // made what is made once
   }
   const at::Tensor expected = direct.gradient();
   const double difference = norm(comm, ours.gradient() - expected) / norm(comm, expected);
@@ -462,8 +477,8 @@ void run_benchmark(core::Session& session) {
                                 median_of(a, member), median_of(b, member), ratio));
     }
   };
-  print("forward", direct_times.forward, our_times.forward);
-  print("adjoint", direct_times.adjoint, our_times.adjoint);
+  print("forward", of_direct.times.forward, of_ours.times.forward);
+  print("adjoint", of_direct.times.adjoint, of_ours.times.adjoint);
   const auto metric = [&](const std::string& name, double value) {
     report.metric(name, value);
     ESPALIER_CALL(PetscPrintf(comm, "%-28s %.3g\n", name.c_str(), value));

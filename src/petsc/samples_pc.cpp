@@ -1,10 +1,13 @@
 // The preconditioner of SampleMatrices as a type of PETSc's PC.
 #include <petsc/private/pcimpl.h>
 
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <string>
 
 #include "espalier/core/error.hpp"
+#include "espalier/core/session.hpp"
 #include "espalier/petsc/compat.hpp"
 #include "espalier/petsc/matrix_fields.hpp"
 #include "espalier/petsc/sample_matrices.hpp"
@@ -13,12 +16,37 @@ namespace espalier::petsc {
 
 namespace {
 
-/// The PCs of the matrices, or of their transposes.
+/// What serves one direction: the PCs of the matrices, or of their transposes.
 struct Side {
   std::vector<PcHandle> pcs;
-  std::vector<MatHandle> transposes;  // empty on the side of the matrices themselves
+  std::vector<MatHandle> transposes;  // empty where the PCs are those of the matrices themselves
   bool current = false;
 };
+
+bool is_one_of(const char* type, std::initializer_list<const char*> types) {
+  return std::any_of(types.begin(), types.end(), [&](const char* one) { return std::string(one) == type; });
+}
+
+/// Whether the transposed application of a PC is known to be exact, whatever its options. Collective.
+bool transposes_itself(PC pc) {
+  PCType type = nullptr;
+  ESPALIER_CALL(PCGetType(pc, &type));
+  if (is_one_of(type, {PCNONE, PCJACOBI, PCPBJACOBI, PCILU, PCICC, PCLU, PCCHOLESKY})) return true;
+  if (!is_one_of(type, {PCBJACOBI})) return false;
+  PetscInt count = 0;
+  KSP* blocks = nullptr;
+  ESPALIER_CALL(PCSetUp(pc));
+  ESPALIER_CALL(PCBJacobiGetSubKSP(pc, &count, nullptr, &blocks));
+  bool all = true;
+  for (PetscInt k = 0; k < count; ++k) {
+    PC of_block = nullptr;
+    KSPType solver = nullptr;
+    ESPALIER_CALL(KSPGetPC(blocks[k], &of_block));
+    ESPALIER_CALL(KSPGetType(blocks[k], &solver));
+    all = all && is_one_of(solver, {KSPPREONLY}) && transposes_itself(of_block);
+  }
+  return !core::any_rank(PetscObjectComm(reinterpret_cast<PetscObject>(pc)), !all);
+}
 
 class SamplesPc {
  public:
@@ -29,6 +57,8 @@ class SamplesPc {
     PetscOptionsHeadBegin(PetscOptionsObject, "Preconditioners of samples");
     PetscCall(PetscOptionsBoundedInt("-samples_lag", "renew with every n-th change of the matrices; 0: never", nullptr,
                                      lag_, &lag_, nullptr, 0));
+    PetscCall(PetscOptionsBool("-samples_own_transpose", "apply any PC's own transpose", nullptr, own_transpose_,
+                               &own_transpose_, nullptr));
     PetscOptionsHeadEnd();
     PetscFunctionReturn(PETSC_SUCCESS);
   }
@@ -54,10 +84,11 @@ class SamplesPc {
     PetscScalar* out = nullptr;
     ESPALIER_CALL(VecGetArrayRead(b, &in));
     ESPALIER_CALL(VecGetArrayWrite(x, &out));
-    if (matrices_->shared()) {
+    const bool by_its_transpose = transpose && side.transposes.empty();
+    if (matrices_->shared() && matrices_->samples() > 1 && !by_its_transpose) {
       apply_to_all(side.pcs.front().get(), in, out);
     } else {
-      apply_to_each(side, in, out);
+      apply_to_each(side, by_its_transpose, in, out);
     }
     ESPALIER_CALL(VecRestoreArrayRead(b, &in));
     ESPALIER_CALL(VecRestoreArrayWrite(x, &out));
@@ -79,40 +110,45 @@ class SamplesPc {
   void create_pcs(Side& side) {
     const char* prefix = nullptr;
     ESPALIER_CALL(PCGetOptionsPrefix(pc_, &prefix));
+    side.pcs.clear();
     side.pcs.resize(matrices_->count());
-    for (auto& pc : side.pcs) {
+    for (std::size_t k = 0; k < side.pcs.size(); ++k) {
+      PcHandle& pc = side.pcs[k];
       ESPALIER_CALL(PCCreate(PetscObjectComm(reinterpret_cast<PetscObject>(pc_)), pc.out()));
       ESPALIER_CALL(PCSetOptionsPrefix(pc.get(), prefix));
       ESPALIER_CALL(PCAppendOptionsPrefix(pc.get(), "samples_"));
+      ESPALIER_CALL(PCSetOperators(pc.get(), matrix_of(side, k), matrix_of(side, k)));
+      ESPALIER_CALL(PCSetFromOptions(pc.get()));
+      // Does nothing for other types.
+      for (const MatrixField& field : fields_of(matrices_->matrix(k)))
+        ESPALIER_CALL(PCFieldSplitSetIS(pc.get(), field.name.c_str(), field.rows.get()));
     }
+  }
+
+  Mat matrix_of(const Side& side, std::size_t k) const {
+    return side.transposes.empty() ? matrices_->matrix(k) : side.transposes[k].get();
+  }
+
+  void create(Side& side, bool transpose) {
+    side.transposes.clear();
+    create_pcs(side);
+    if (!transpose || own_transpose_ == PETSC_TRUE || transposes_itself(side.pcs.front().get())) return;
+    std::vector<MatHandle> transposes(matrices_->count());
+    for (std::size_t k = 0; k < transposes.size(); ++k)
+      ESPALIER_CALL(MatTranspose(matrices_->matrix(k), MAT_INITIAL_MATRIX, transposes[k].out()));
+    side.transposes = std::move(transposes);
+    create_pcs(side);
   }
 
   // Setting the same matrix again keeps what a PC may keep, such as the pattern of its factors.
   void update(Side& side, bool transpose) {
     const bool first = side.pcs.size() != matrices_->count();
-    if (first) {
-      create_pcs(side);
-      side.transposes.clear();
-      side.transposes.resize(transpose ? matrices_->count() : 0);
-    }
+    if (first) create(side, transpose);
     for (std::size_t k = 0; k < side.pcs.size(); ++k) {
-      Mat matrix = matrices_->matrix(k);
-      if (transpose) {
-        if (first) {
-          ESPALIER_CALL(MatTranspose(matrix, MAT_INITIAL_MATRIX, side.transposes[k].out()));
-        } else {
-          Mat transposed = side.transposes[k].get();
-          ESPALIER_CALL(MatTranspose(matrix, MAT_REUSE_MATRIX, &transposed));
-        }
-        matrix = side.transposes[k].get();
-      }
+      Mat matrix = matrix_of(side, k);
+      if (!first && !side.transposes.empty())
+        ESPALIER_CALL(MatTranspose(matrices_->matrix(k), MAT_REUSE_MATRIX, &matrix));
       ESPALIER_CALL(PCSetOperators(side.pcs[k].get(), matrix, matrix));
-      if (first) {
-        ESPALIER_CALL(PCSetFromOptions(side.pcs[k].get()));
-        // Does nothing for other types.
-        for (const MatrixField& field : fields_of(matrices_->matrix(k)))
-          ESPALIER_CALL(PCFieldSplitSetIS(side.pcs[k].get(), field.name.c_str(), field.rows.get()));
-      }
       ESPALIER_CALL(PCSetUp(side.pcs[k].get()));
     }
     matrices_->note_set_up();
@@ -139,17 +175,18 @@ class SamplesPc {
                                  PETSC_DETERMINE, matrices_->samples(), nullptr, dense.out()));
   }
 
-  void apply_to_each(Side& side, const PetscScalar* in, PetscScalar* out) {
+  void apply_to_each(Side& side, bool by_its_transpose, const PetscScalar* in, PetscScalar* out) {
     if (column_in_.empty()) {
       ESPALIER_CALL(MatCreateVecs(matrices_->matrix(0), column_in_.out(), column_out_.out()));
     }
     PetscInt rows = 0;
     ESPALIER_CALL(VecGetLocalSize(column_in_.get(), &rows));
-    for (std::size_t k = 0; k < side.pcs.size(); ++k) {
-      const auto offset = static_cast<PetscInt>(k) * rows;
-      ESPALIER_CALL(VecPlaceArray(column_in_.get(), in + offset));
-      ESPALIER_CALL(VecPlaceArray(column_out_.get(), out + offset));
-      ESPALIER_CALL(PCApply(side.pcs[k].get(), column_in_.get(), column_out_.get()));
+    for (PetscInt k = 0; k < matrices_->samples(); ++k) {
+      PC pc = side.pcs[matrices_->shared() ? 0 : static_cast<std::size_t>(k)].get();
+      ESPALIER_CALL(VecPlaceArray(column_in_.get(), in + k * rows));
+      ESPALIER_CALL(VecPlaceArray(column_out_.get(), out + k * rows));
+      ESPALIER_CALL(by_its_transpose ? PCApplyTranspose(pc, column_in_.get(), column_out_.get())
+                                     : PCApply(pc, column_in_.get(), column_out_.get()));
       ESPALIER_CALL(VecResetArray(column_in_.get()));
       ESPALIER_CALL(VecResetArray(column_out_.get()));
     }
@@ -159,6 +196,7 @@ class SamplesPc {
   SampleMatrices* matrices_ = nullptr;
   std::array<Side, 2> sides_;
   PetscInt lag_ = 1;
+  PetscBool own_transpose_ = PETSC_FALSE;
   long changes_ = 0;
   MatHandle input_;
   MatHandle output_;

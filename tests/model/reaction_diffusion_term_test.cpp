@@ -113,14 +113,15 @@ double largest(const Numbers& numbers) {
   return value;
 }
 
-/// body(problem) for all systems on all grids; on more than two ranks, which wait for each other, for two systems on
-/// each grid, in turn.
+/// body(problem) for all systems on all grids; on more ranks, which wait for each other, for one or two systems on each
+/// grid, in turn.
 void for_problems(const std::function<void(const Problem&)>& body) {
   const auto axes = testing::various_axes();
   int ranks = 1;
   MPI_Comm_size(PETSC_COMM_WORLD, &ranks);
+  const std::size_t count = ranks > 4 ? 1 : ranks > 2 ? 2 : systems.size();
   for (std::size_t k = 0; k < axes.size(); ++k)
-    for (std::size_t n = 0; n < (ranks > 2 ? 2 : systems.size()); ++n) {
+    for (std::size_t n = 0; n < count; ++n) {
       const System& system = systems[(k + n) % systems.size()];
       BOOST_TEST_CONTEXT("axes " << k << ", " << system.name) { body(Problem(axes[k], system)); }
     }

@@ -53,11 +53,13 @@ class SampleMatrices {
 /// The name for PCSetType() and -pc_type, once register_samples_pc() was called: a preconditioner for SampleMatrices
 /// made of one ordinary PC for each matrix, with the options prefix `samples_` after the KSP's own, such as
 /// `-samples_pc_type gamg`. Where all samples share a matrix it is set up once and applied to all of them at once
-/// (PCMatApply). Transposed applications use the same PC made for the transposed matrix, so that every PC has one.
-/// Either is set up when it is first used. PCFIELDSPLIT gets the fields of the matrices (matrix_fields.hpp);
-/// with inner solves that iterate, as those of Schur complements by default, the KSP must be fgmres.
-/// `-samples_lag n`, with the KSP's prefix before it, renews them with every n-th change of the matrices, 0 never:
-/// solves take other iterations to the same tolerance. (SNES undoes -ksp_reuse_preconditioner.)
+/// (PCMatApply). Transposed applications are the PC's own where it is known to have exact ones (none, jacobi, pbjacobi,
+/// ilu, icc, lu, cholesky, bjacobi of these) or with `-samples_own_transpose`, which is cheaper for gamg; any other PC
+/// is made for the transposed matrix, so that every PC has one. Either is set up when it is first used. PCFIELDSPLIT
+/// gets the fields of the matrices (matrix_fields.hpp); with inner solves that iterate, as those of Schur complements
+/// by default, the KSP must be fgmres. `-samples_lag n`, with the KSP's prefix before it, renews them with every n-th
+/// change of the matrices, 0 never: solves take other iterations to the same tolerance. (SNES undoes
+/// -ksp_reuse_preconditioner.)
 constexpr const char* samples_pc_type = "espalier_samples";
 
 /// Makes the type known to PETSc. May be called again; not collective.
