@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "espalier/core/error.hpp"
 #include "espalier/core/options.hpp"
 #include "espalier/core/session.hpp"
 #include "espalier/grid/cell_grid.hpp"
