@@ -48,6 +48,18 @@ bool transposes_itself(PC pc) {
   return !core::any_rank(PetscObjectComm(reinterpret_cast<PetscObject>(pc)), !all);
 }
 
+/// Whether a PC stays as it is though its matrix changes. The blocks of bjacobi look at the matrix themselves.
+void freeze(PC pc, PetscBool frozen) {
+  PetscBool has_blocks = PETSC_FALSE;
+  ESPALIER_CALL(PCSetReusePreconditioner(pc, frozen));
+  ESPALIER_CALL(PetscObjectTypeCompare(reinterpret_cast<PetscObject>(pc), PCBJACOBI, &has_blocks));
+  if (has_blocks == PETSC_FALSE || pc->setupcalled == 0) return;
+  PetscInt count = 0;
+  KSP* blocks = nullptr;
+  ESPALIER_CALL(PCBJacobiGetSubKSP(pc, &count, nullptr, &blocks));
+  for (PetscInt k = 0; k < count; ++k) ESPALIER_CALL(KSPSetReusePreconditioner(blocks[k], frozen));
+}
+
 class SamplesPc {
  public:
   explicit SamplesPc(PC pc) : pc_(pc) {}
@@ -74,7 +86,11 @@ class SamplesPc {
                          "them, or another -pc_type");
     const bool renew = lag_ == 0 ? changes_ == 0 : changes_ % lag_ == 0;
     ++changes_;
-    for (Side& side : sides_) side.current = side.current && !renew && side.pcs.size() == matrices_->count();
+    for (Side& side : sides_) {
+      side.current = side.current && !renew && side.pcs.size() == matrices_->count();
+      if (side.current)
+        for (auto& pc : side.pcs) freeze(pc.get(), PETSC_TRUE);
+    }
   }
 
   void apply(Vec b, Vec x, bool transpose) {
@@ -148,6 +164,7 @@ class SamplesPc {
       Mat matrix = matrix_of(side, k);
       if (!first && !side.transposes.empty())
         ESPALIER_CALL(MatTranspose(matrices_->matrix(k), MAT_REUSE_MATRIX, &matrix));
+      freeze(side.pcs[k].get(), PETSC_FALSE);
       ESPALIER_CALL(PCSetOperators(side.pcs[k].get(), matrix, matrix));
       ESPALIER_CALL(PCSetUp(side.pcs[k].get()));
     }

@@ -126,6 +126,63 @@ std::vector<std::string> preconditioners() {
   return all;
 }
 
+/// (shift I - J) x = b where diffusion is strong, so that the preconditioner matters, with a known x.
+class StiffSystem {
+ public:
+  StiffSystem() {
+    petsc::register_samples_pc();
+    linearization_ = term_.linearize(0, u_.get());
+  }
+
+  void set_shift(double shift) {
+    sparse_.set(*linearization_, shift, -1);
+    shell_.set(linearization_, shift, -1);
+  }
+  /// A solver with the options of now.
+  petsc::KspHandle ksp() const {
+    petsc::KspHandle ksp;
+    PC pc = nullptr;
+    ESPALIER_CALL(KSPCreate(PETSC_COMM_WORLD, ksp.out()));
+    ESPALIER_CALL(KSPSetOperators(ksp.get(), shell_.mat(), sparse_.mat()));
+    ESPALIER_CALL(KSPSetTolerances(ksp.get(), 1e-13, 1e-50, 1e5, 200));
+    ESPALIER_CALL(KSPGetPC(ksp.get(), &pc));
+    ESPALIER_CALL(PCSetType(pc, petsc::samples_pc_type));
+    ESPALIER_CALL(KSPSetFromOptions(ksp.get()));
+    return ksp;
+  }
+  /// Returns the iterations; 0 when there is no convergence.
+  PetscInt solve(KSP ksp, bool transpose) {
+    const petsc::VecHandle b = testing::unwritten_like(u_.get());
+    KSPConvergedReason reason = KSP_CONVERGED_ITERATING;
+    PetscInt iterations = 0;
+    ESPALIER_CALL(transpose ? MatMultTranspose(shell_.mat(), expected_.get(), b.get())
+                            : MatMult(shell_.mat(), expected_.get(), b.get()));
+    ESPALIER_CALL(transpose ? KSPSolveTranspose(ksp, b.get(), x_.get()) : KSPSolve(ksp, b.get(), x_.get()));
+    ESPALIER_CALL(KSPGetConvergedReason(ksp, &reason));
+    ESPALIER_CALL(KSPGetIterationNumber(ksp, &iterations));
+    return reason > 0 ? iterations : 0;
+  }
+  /// Of the last solution.
+  double error() const {
+    return testing::distance(testing::entries_of(x_.get()), testing::entries_of(expected_.get()));
+  }
+
+ private:
+  static petsc::VecHandle vec(const at::Tensor& part) {
+    const at::Tensor flat = part.contiguous();
+    return testing::vector_of({flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()}, PETSC_COMM_WORLD);
+  }
+
+  Problem problem_{PETSC_COMM_WORLD};
+  model::ReactionDiffusionTerm term_{problem_.grid, {0.02, 0.01}, std::make_shared<model::GrayScott>()};
+  petsc::VecHandle u_ = vec(problem_.u0);
+  petsc::VecHandle expected_ = vec(problem_.direction);
+  petsc::VecHandle x_ = testing::unwritten_like(u_.get());
+  std::shared_ptr<model::Linearization> linearization_;
+  model::SparseJacobian sparse_{u_.get(), samples};
+  model::JacobianOperator shell_{u_.get()};
+};
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(model_reaction_diffusion_integration, *utf::label("distributed"))
@@ -182,47 +239,38 @@ BOOST_AUTO_TEST_CASE(every_preconditioner_gives_the_same_gradient,
   }
 }
 
-// The error itself, where diffusion is strong and the preconditioner matters.
 BOOST_AUTO_TEST_CASE(every_preconditioner_solves_forward_and_transposed,
                      *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
-  const Problem problem(PETSC_COMM_WORLD);
-  model::ReactionDiffusionTerm stiff(problem.grid, {0.02, 0.01}, std::make_shared<model::GrayScott>());
-  const auto vec = [](const at::Tensor& part) {
-    const at::Tensor flat = part.contiguous();
-    return testing::vector_of({flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()}, PETSC_COMM_WORLD);
-  };
-  const petsc::VecHandle u = vec(problem.u0);
-  const petsc::VecHandle expected = vec(problem.direction);
-  const auto linearization = stiff.linearize(0, u.get());
-  model::SparseJacobian sparse(u.get(), samples);
-  model::JacobianOperator shell(u.get());
-  sparse.set(*linearization, 2, -1);
-  shell.set(linearization, 2, -1);
-  petsc::register_samples_pc();
+  StiffSystem system;
+  system.set_shift(2);
   for (const std::string& options : preconditioners()) {
     const ScopedOptions scoped(options);
-    petsc::KspHandle ksp;
-    PC pc = nullptr;
-    ESPALIER_CALL(KSPCreate(PETSC_COMM_WORLD, ksp.out()));
-    ESPALIER_CALL(KSPSetOperators(ksp.get(), shell.mat(), sparse.mat()));
-    ESPALIER_CALL(KSPSetTolerances(ksp.get(), 1e-13, 1e-50, 1e5, 200));
-    ESPALIER_CALL(KSPGetPC(ksp.get(), &pc));
-    ESPALIER_CALL(PCSetType(pc, petsc::samples_pc_type));
-    ESPALIER_CALL(KSPSetFromOptions(ksp.get()));
-    for (const bool transpose : {false, true}) {
-      const petsc::VecHandle b = testing::unwritten_like(u.get());
-      const petsc::VecHandle x = testing::unwritten_like(u.get());
-      KSPConvergedReason reason = KSP_CONVERGED_ITERATING;
-      ESPALIER_CALL(transpose ? MatMultTranspose(shell.mat(), expected.get(), b.get())
-                              : MatMult(shell.mat(), expected.get(), b.get()));
-      ESPALIER_CALL(transpose ? KSPSolveTranspose(ksp.get(), b.get(), x.get()) : KSPSolve(ksp.get(), b.get(), x.get()));
-      ESPALIER_CALL(KSPGetConvergedReason(ksp.get(), &reason));
-      BOOST_TEST_CONTEXT(options << (transpose ? ", transposed" : "")) {
-        BOOST_TEST(reason > 0);
-        BOOST_TEST(testing::distance(testing::entries_of(x.get()), testing::entries_of(expected.get())) <= 1e-11);
+    const petsc::KspHandle ksp = system.ksp();
+    for (const bool transpose : {false, true}) BOOST_TEST_CONTEXT(options << (transpose ? ", transposed" : "")) {
+        BOOST_TEST(system.solve(ksp.get(), transpose) > 0);
+        BOOST_TEST(system.error() <= 1e-11);
       }
-    }
   }
+}
+
+// A preconditioner made for another shift takes more iterations to the same solution: it was indeed not renewed.
+BOOST_AUTO_TEST_CASE(lagging_preconditioners_stay_as_they_are,
+                     *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
+  for (const std::string& options : preconditioners())
+    for (const bool transpose : {false, true}) {
+      PetscInt iterations[2] = {0, 0};
+      for (const int lag : {0, 1}) {
+        const ScopedOptions scoped(options + " -samples_lag " + std::to_string(lag));
+        StiffSystem system;
+        const petsc::KspHandle ksp = system.ksp();
+        system.set_shift(2);
+        (void)system.solve(ksp.get(), transpose);
+        system.set_shift(500);
+        iterations[lag] = system.solve(ksp.get(), transpose);
+        BOOST_TEST(system.error() <= 1e-11);
+      }
+      BOOST_TEST(iterations[0] > iterations[1], options << (transpose ? ", transposed" : ""));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(fields_are_split_by_their_names, *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
