@@ -96,7 +96,9 @@ inline at::Tensor framed(const grid::CellGrid& grid, grid::Padding padding, at::
 
 /// This rank's part of [samples, fields * all cells].
 inline at::Tensor part_of(const grid::CellGrid& grid, const at::Tensor& whole) {
-  return grid.part_of(whole.reshape({-1, grid.global_cells()})).reshape({whole.size(0), -1});
+  const std::int64_t fields = whole.size(1) / grid.global_cells();
+  return grid.part_of(whole.reshape({whole.size(0) * fields, grid.global_cells()}))
+      .reshape({whole.size(0), fields * grid.local_cells()});
 }
 
 inline at::Tensor sum_over_ranks(const at::Tensor& local) {

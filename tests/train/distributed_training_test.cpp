@@ -64,11 +64,16 @@ struct Problem {
 nn::ResnetSettings network_of(std::int64_t blocks, bool single_precision) {
   nn::ResnetSettings s;
   s.channels_in = s.channels_out = 2;
-  s.hidden = 4;
+  s.hidden = 3;
   s.blocks = blocks;
   s.single_precision = single_precision;
   s.seed = 2;
   return s;
+}
+
+nn::ResnetSettings network_with(nn::ResnetSettings settings, const std::vector<PetscInt>& cells) {
+  settings.cells.assign(cells.rbegin(), cells.rend());
+  return settings;
 }
 
 const char* tight = "-ksp_rtol 1e-14 -ksp_atol 1e-30 -adjoint_ksp_rtol 1e-14 -adjoint_ksp_atol 1e-30 -snes_rtol 1e-13";
@@ -83,8 +88,8 @@ at::Tensor gradient(const nn::ResnetSettings& network, HaloExchange exchange, co
   const at::Tensor whole = 0.5 + 0.1 * random_tensor({samples, 2, dof}, 7);
   const train::Range own = train::rank_slice({0, samples}, layout.index(), layout.count());
   const at::Tensor part =
-      testing::part_of(*problem.grid, whole.narrow(0, own.first, own.count).reshape({own.count, -1}))
-          .view({own.count, 2, -1});
+      testing::part_of(*problem.grid, whole.narrow(0, own.first, own.count).reshape({own.count, 2 * dof}))
+          .view({own.count, 2, 2 * problem.grid->local_cells()});
   auto& parameters = problem.objective->parameters();
   parameters.zero_gradient();
   const double sum =
@@ -94,17 +99,22 @@ at::Tensor gradient(const nn::ResnetSettings& network, HaloExchange exchange, co
   return at::cat({parameters.gradient().to(at::kDouble), at::full({1}, total, at::kDouble)});
 }
 
-/// The same on this rank alone.
+/// The same on rank 0 alone, for all to compare with.
 at::Tensor gradient_alone(const nn::ResnetSettings& network, const std::string& method,
                           const std::vector<PetscInt>& cells, double horizon) {
   const ScopedOptions options(tight);
-  Problem problem(PETSC_COMM_SELF, network, HaloExchange::layer, method, cells, horizon);
-  const at::Tensor whole = 0.5 + 0.1 * random_tensor({samples, 2, 2 * problem.grid->global_cells()}, 7);
-  auto& parameters = problem.objective->parameters();
-  parameters.zero_gradient();
-  const double sum =
-      problem.objective->sum_and_gradient(whole.select(1, 0).contiguous(), whole.narrow(1, 1, 1).contiguous(), 1);
-  return at::cat({parameters.gradient().to(at::kDouble), at::full({1}, sum, at::kDouble)});
+  at::Tensor all = at::empty({nn::Resnet(network_with(network, cells)).parameters().count() + 1}, at::kDouble);
+  if (testing::rank_in(PETSC_COMM_WORLD) == 0) {
+    Problem problem(PETSC_COMM_SELF, network, HaloExchange::layer, method, cells, horizon);
+    const at::Tensor whole = 0.5 + 0.1 * random_tensor({samples, 2, 2 * problem.grid->global_cells()}, 7);
+    auto& parameters = problem.objective->parameters();
+    parameters.zero_gradient();
+    const double sum =
+        problem.objective->sum_and_gradient(whole.select(1, 0).contiguous(), whole.narrow(1, 1, 1).contiguous(), 1);
+    all.copy_(at::cat({parameters.gradient().to(at::kDouble), at::full({1}, sum, at::kDouble)}));
+  }
+  MPI_Bcast(all.data_ptr(), static_cast<int>(all.numel()), MPI_DOUBLE, 0, PETSC_COMM_WORLD);
+  return all;
 }
 
 double relative_difference(const at::Tensor& a, const at::Tensor& b) {
@@ -139,7 +149,8 @@ at::Tensor trained(const std::string& folder, const std::string& resume, int epo
   options.deterministic = deterministic;
   options.resume = resume;
   options.overwrite = true;
-  core::RunReport report("test");
+  core::RunReport report(PETSC_COMM_WORLD, "test");
+  const ScopedOptions quiet("-progress none");
   train::Trainer trainer(PETSC_COMM_WORLD, *problem.objective, windows, held_out, options, report, folder, "test=1");
   trainer.train();
   return problem.objective->parameters().values().clone();
@@ -180,7 +191,7 @@ BOOST_AUTO_TEST_CASE(any_layout_gives_the_same_gradient, *utf::label("gradient")
 }
 
 BOOST_AUTO_TEST_CASE(shared_moments_and_fixed_order_change_no_result) {
-  const testing::TemporaryFolder folder;
+  const testing::TemporaryFolder folder(PETSC_COMM_WORLD);
   const at::Tensor plain = trained("", "", 3, false, false);
   BOOST_TEST(at::equal(trained("", "", 3, true, false), plain));
   const at::Tensor fixed = trained("", "", 3, false, true);
