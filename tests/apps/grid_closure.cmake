@@ -37,8 +37,8 @@ espalier_add_app_test(NAME gray_scott.grad_check NP 2 LABELS gradient distribute
 foreach(file IN ITEMS reference unet reaction)
   espalier_add_app_test(NAME gray_scott.options.${file} NP 2 LABELS unit distributed DEPENDS gray_scott.smoke
     PASS_REGEX "trained 1 epochs"
-    COMMAND gray_scott -options_file petsc_options/gray_scott/${file}.opts -gray_scott_cells 24
-            -gray_scott_refinement 1 -gray_scott_snapshots 4 -data_dir ${out}/data24.${file} -train_epochs 1)
+    COMMAND gray_scott -options_file petsc_options/gray_scott/${file}.opts -closure_cells 24
+            -closure_refinement 1 -closure_snapshots 4 -data_dir ${out}/data24.${file} -train_epochs 1)
 endforeach()
 
 # Bad input: one message on all ranks, no hang.
@@ -54,9 +54,26 @@ espalier_add_app_test(NAME gray_scott.refuses.alignment NP 2 ${refuse}
   PASS_REGEX "must have a multiple of 8" COMMAND gray_scott ${smoke} -network_type unet -network_levels 3)
 espalier_add_app_test(NAME gray_scott.refuses.too_many_ranks NP 4 ${refuse}
   PASS_REGEX "cannot give each of 4 ranks" COMMAND gray_scott ${smoke} -network_type unet -network_levels 2
-          -gray_scott_cells 4)
+          -closure_cells 4)
 espalier_add_app_test(NAME gray_scott.refuses.misspelt ${refuse}
-  PASS_REGEX "-gray_scott_cell" COMMAND gray_scott ${smoke} -gray_scott_cell 4)
+  PASS_REGEX "-closure_cell" COMMAND gray_scott ${smoke} -closure_cell 4)
+# The same course for Burgers' equation.
+set(out ${ESPALIER_TEST_DIR}/burgers_closure)
+set(smoke -options_file petsc_options/burgers_closure/smoke.opts -data_dir ${out}/data)
+espalier_add_app_test(NAME burgers_closure.smoke LABELS unit distributed FAIL_REGEX "WARNING!" "nan"
+  PASS_REGEX "trained 3 epochs" COMMAND burgers_closure ${smoke} -report ${out}/one.json)
+espalier_add_app_test(NAME burgers_closure.np4 NP 4 LABELS unit distributed DEPENDS burgers_closure.smoke
+  COMMAND burgers_closure ${smoke} -groups 2 -report ${out}/np4.json)
+espalier_add_app_test(NAME burgers_closure.np4_equals_np1 LABELS unit distributed DEPENDS burgers_closure.np4
+  COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py --tolerance 1e-6 ${out}/one.json ${out}/np4.json
+          --metrics rollout_error held_out_error)
+espalier_add_app_test(NAME burgers_closure.grad_check NP 2 LABELS gradient distributed DEPENDS burgers_closure.smoke
+  PASS_REGEX "gradient check: passed" COMMAND burgers_closure ${smoke} -grad_check)
+espalier_add_app_test(NAME burgers_closure.options.reference NP 2 LABELS unit distributed DEPENDS burgers_closure.smoke
+  PASS_REGEX "trained 1 epochs"
+  COMMAND burgers_closure -options_file petsc_options/burgers_closure/reference.opts -closure_cells 16
+          -closure_refinement 1 -closure_snapshots 4 -data_dir ${out}/data16 -train_epochs 1)
+
 espalier_add_app_test(NAME grid_training.smoke NP 2 LABELS unit distributed
   PASS_REGEX "2 ranks in 1 groups, resnet 16x16 .* halo [1-9][0-9]* bytes"
   COMMAND bench_grid_training -cells 16,16 -samples 1 -steps 1 -network_hidden 2 -network_blocks 1 -repetitions 1)
