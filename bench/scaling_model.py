@@ -21,7 +21,7 @@ DEFAULTS = {"samples": 1, "fields": 1, "hidden": 32, "blocks": 6, "stages": 1, "
             "precision": "double", "halo": "layer", "solves": 0, "ksp_iterations": 0}
 # How a run's report names what may differ between the runs of a study.
 OPTION_NAMES = {"cells": "-cells", "samples": "-samples", "steps": "-steps", "groups": "-groups", "hidden": "-network_hidden",
-                "blocks": "-network_blocks", "precision": "-network_precision"}
+                "blocks": "-network_blocks", "precision": "-network_precision", "halo": "-network_halo"}
 
 
 class ModelError(Exception):
@@ -44,10 +44,10 @@ def problem_of(entry, options=None):
     """The settings of a problem, those of a run's options in front of the study's."""
     problem = {**DEFAULTS, **entry}
     for key, option in OPTION_NAMES.items():
-        text = (options or {}).get(option)
+        text = (options or {}).get(option[1:])  # reports name options without the dash
         if text not in (None, ""):
-            problem[key] = text if key == "precision" else [int(n) for n in str(text).split(",")]
-            if key not in ("cells", "precision"):
+            problem[key] = text if key in ("precision", "halo") else [int(n) for n in str(text).split(",")]
+            if key not in ("cells", "precision", "halo"):
                 problem[key] = problem[key][0]
     if "cells" not in problem:
         raise ModelError("problem needs cells, such as [256, 256]: the study's model says none and the runs no -cells")
@@ -122,7 +122,8 @@ def work(problem, ranks):
         # Each convolution needs one cell less around than the one before it.
         computed = statistics.mean(cells + layers(local, cut, width) for width in range(max(1, convolutions)))
         values, messages = layers(local, cut, convolutions) * problem["fields"], neighbours
-    return {"flops": flops_per_cell(problem) * computed * samples, "values": cells * samples * problem["fields"],
+    return {"flops": flops_per_cell(problem) * computed * samples,
+            "copied": computed * samples * problem["hidden"] * convolutions, "values": cells * samples * problem["fields"],
             "halo_bytes": values * samples * size, "halo_messages": messages, "local": local, "cut": cut,
             "samples": samples, "groups": groups, "stencil_bytes": layers(local, cut, 1) * problem["fields"] * samples * 8,
             "stencil_messages": neighbours,
@@ -138,6 +139,21 @@ def ratio_fit(pairs):
     if not pairs:
         return None
     return sum(a / t for a, t in pairs) / sum((a / t) ** 2 for a, t in pairs)
+
+
+def plane_fit(rows):
+    """x, y >= 0 of seconds = x a + y b, rows (a, b, seconds), with the least squares of relative errors."""
+    rows = [(a / t, b / t) for a, b, t in rows if t > 0]
+    aa, ab, bb = sum(a * a for a, _ in rows), sum(a * b for a, b in rows), sum(b * b for _, b in rows)
+    sum_a, sum_b = sum(a for a, _ in rows), sum(b for _, b in rows)
+    determinant = aa * bb - ab * ab
+    if determinant > 1e-12 * aa * bb:
+        x, y = (sum_a * bb - sum_b * ab) / determinant, (sum_b * aa - sum_a * ab) / determinant
+        if x >= 0 and y >= 0:
+            return x, y
+        if x < 0:
+            return 0.0, sum_b / bb
+    return (sum_a / aa, 0.0) if aa > 0 else (0.0, sum_b / bb if bb > 0 else 0.0)
 
 
 def line_fit(table, key):
@@ -163,12 +179,13 @@ def measured_messages(report):
 
 
 def evaluations(point):
-    """The stage with the backward evaluations, and how many there were forward and backward."""
+    """The stage with the backward evaluations, and how many there were forward and backward, each of which enters
+    EspNetAdjoint twice: for the product and for the parameters' gradient."""
     stage = point["stages"][training_stage(point["stages"])]
     count = {name: stage["events"].get(name, {}).get("count", 0) for name in ("EspNetForward", "EspNetAdjoint")}
     if not all(count.values()):
         return None
-    return stage, count["EspNetForward"], count["EspNetAdjoint"]
+    return stage, count["EspNetForward"], count["EspNetAdjoint"] / 2
 
 
 def calibrate(settings, results, messages):
@@ -185,12 +202,12 @@ def calibrate(settings, results, messages):
             backward.append((2 * amounts["flops"], parts["network backward"] / adjoints))
             rest = sum(parts[part] for part in ("solves", "optimiser", "data and I/O", "rest"))
             other.append((amounts["values"], rest / calls))
-            if point["ranks"] > 1:
-                wire = amounts["halo_messages"] * messages["latency"] + amounts["halo_bytes"] / messages["bandwidth"]
-                packing.append((amounts["halo_bytes"], parts["halo"] / (calls + adjoints) - wire))
+            wire = amounts["halo_messages"] * messages["latency"] + amounts["halo_bytes"] / messages["bandwidth"]
+            packing.append((amounts["copied"], amounts["halo_bytes"], parts["halo"] / (calls + adjoints) - wire))
             used.append((name, point, problem, calls, adjoints, stage))
+    copying, per_byte = plane_fit(packing)
     rates = {"forward": ratio_fit(forward), "backward": ratio_fit(backward), "other": ratio_fit(other) or 0.0,
-             "packing": ratio_fit(packing) or 0.0}
+             "copying": copying, "packing": per_byte}
     if rates["forward"] is None or rates["backward"] is None:
         raise ModelError("no run of the studies has network evaluations forward and backward (EspNetForward, EspNetAdjoint) "
                          "in one stage")
@@ -243,7 +260,8 @@ def step(problem, ranks, rates, network, messages):
     if amounts is None:
         return None
     evals = problem["stages"] * problem["steps"]
-    compute = evals * (amounts["flops"] * (rates["forward"] + 2 * rates["backward"]) + amounts["values"] * rates["other"])
+    compute = evals * (amounts["flops"] * (rates["forward"] + 2 * rates["backward"]) + amounts["values"] * rates["other"]
+                       + 2 * amounts["copied"] * rates["copying"])
     spread = ranks // amounts["groups"]
     halo = 2 * evals * exchange(amounts["halo_bytes"], amounts["halo_messages"], problem, spread, network, messages,
                                 rates["packing"])
@@ -263,8 +281,8 @@ def check_of_fit(rates, used, messages):
     rows = []
     for name, point, problem, calls, adjoints, stage in used:
         amounts = work(problem, point["ranks"])
-        halo = (calls + adjoints) * exchange(amounts["halo_bytes"], amounts["halo_messages"], problem, point["ranks"], alone,
-                                             messages, rates["packing"])
+        halo = (calls + adjoints) * (amounts["copied"] * rates["copying"] + exchange(
+            amounts["halo_bytes"], amounts["halo_messages"], problem, point["ranks"], alone, messages, rates["packing"]))
         compute = calls * (amounts["flops"] * rates["forward"] + amounts["values"] * rates["other"])
         compute += adjoints * 2 * amounts["flops"] * rates["backward"]
         parts = stage["parts"]
@@ -314,6 +332,7 @@ def write(outcome):
         ["network forward", f"{1e-9 / rates['forward']:.3g} GF/s a rank", "fitted"],
         ["network backward", f"{1e-9 / rates['backward']:.3g} GF/s a rank", "fitted"],
         ["all else that is local", f"{1e9 * rates['other']:.3g} ns a value of the state and stage", "fitted"],
+        ["fields copied to have ghosts", f"{1e9 * rates['copying']:.3g} ns a value", "fitted"],
         ["packing of halos", f"{1e9 * rates['packing']:.3g} ns a byte", "fitted"],
         ["message inside a node", f"{1e6 * messages['latency']:.3g} us + bytes / {1e-9 * messages['bandwidth']:.3g} GB/s",
          f"bench_messages, {messages['ranks']} ranks"],

@@ -11,6 +11,7 @@ import scaling_model as model  # noqa: E402
 from scaling_runs import PART_NAMES  # noqa: E402
 
 FORWARD, BACKWARD, OTHER, PACKING = 2e-10, 3e-10, 4e-9, 5e-10  # seconds per FLOP, FLOP, value, byte
+COPYING = 1e-9  # seconds per value of a layer
 LATENCY, BANDWIDTH, SUM_LATENCY = 1e-6, 4e9, 2e-6
 PROBLEM = {"cells": [64, 32], "samples": 3, "fields": 2, "hidden": 4, "blocks": 1, "stages": 4, "steps": 5}
 SETTINGS = {"problem": PROBLEM, "network": {"latency": 3e-6, "bandwidth": 1e10, "ranks_per_node": 4},
@@ -36,12 +37,17 @@ def halo_seconds(ranks):
     return 2 * 2 * (ranks > 1) * LATENCY + size / BANDWIDTH + size * PACKING
 
 
+def copying_seconds(ranks):
+    """Of one evaluation: the 4 channels of 3 samples before each of two convolutions."""
+    return CELLS[ranks] * 3 * 4 * 2 * COPYING
+
+
 def point(ranks, forward=40, adjoint=40):
     flops = FLOPS_OF_CELL * CELLS[ranks] * 3
     parts = dict.fromkeys(PART_NAMES, 0.0)
     parts.update({"network forward": forward * flops * FORWARD, "network backward": adjoint * 2 * flops * BACKWARD,
-                  "halo": (forward + adjoint) * halo_seconds(ranks), "rest": forward * CELLS[ranks] * 3 * 2 * OTHER})
-    events = {"EspNetForward": {"count": forward}, "EspNetAdjoint": {"count": adjoint, "seconds": 0.5}}
+                  "halo": (forward + adjoint) * (halo_seconds(ranks) + copying_seconds(ranks)), "rest": forward * CELLS[ranks] * 3 * 2 * OTHER})
+    events = {"EspNetForward": {"count": forward}, "EspNetAdjoint": {"count": 2 * adjoint, "seconds": 0.5}}
     return {"ranks": ranks, "options": {}, "stages": {"Training": {"seconds": 1.0, "parts": parts, "events": events},
                                                       "Main Stage": {"seconds": 9.0, "parts": {}, "events": {}}}}
 
@@ -73,7 +79,7 @@ def check_counts():
     groups = model.work(model.problem_of({**PROBLEM, "groups": 2}), 4)
     expect(groups["values"] == 1024 * 2 * 2, "groups of ranks share the samples")
     expect(model.work(model.problem_of({**PROBLEM, "groups": 3}), 4) is None, "groups that do not divide the ranks")
-    given = model.problem_of(PROBLEM, {"-cells": "16,8", "-network_hidden": "6", "-network_precision": "float"})
+    given = model.problem_of(PROBLEM, {"cells": "16,8", "network_hidden": "6", "network_precision": "float"})
     expect(given["cells"] == [16, 8] and given["hidden"] == 6 and given["precision"] == "float", "options of a run")
 
 
@@ -94,7 +100,8 @@ def check_sums():
 def check_fit():
     outcome = model.extrapolate(SETTINGS, results(), messages())
     rates = outcome["rates"]
-    for name, right in (("forward", FORWARD), ("backward", BACKWARD), ("other", OTHER), ("packing", PACKING)):
+    for name, right in (("forward", FORWARD), ("backward", BACKWARD), ("other", OTHER), ("copying", COPYING),
+                        ("packing", PACKING)):
         expect(close(rates[name], right, 1e-6), f"{name}: {rates[name]}")
     for name, right in (("latency", LATENCY), ("bandwidth", BANDWIDTH), ("reduction_latency", SUM_LATENCY)):
         expect(close(outcome["messages"][name], right, 1e-6), f"{name}: {outcome['messages'][name]}")
@@ -109,7 +116,7 @@ def check_extrapolation(outcome):
     expect([row["ranks"] for row in plane["rows"]] == [1, 2, 4, 8], "a grid too small for the ranks is left out")
     one, _, four, eight = plane["rows"]
     # 4 stages of 5 steps on one rank.
-    compute = 20 * (FLOPS_OF_CELL * 2048 * 3 * (FORWARD + 2 * BACKWARD) + 2048 * 3 * 2 * OTHER)
+    compute = 20 * (FLOPS_OF_CELL * 2048 * 3 * (FORWARD + 2 * BACKWARD) + 2048 * 3 * 2 * OTHER + 2 * copying_seconds(1))
     expect(close(one["compute"], compute, 1e-6) and one["halo"] == 0 and one["reductions"] == 0, "a step on one rank")
     expect(one["efficiency"] == 1 and close(four["compute"], compute / 4, 1e-6), "compute is shared by the ranks")
     expect(close(four["halo"], 2 * 20 * halo_seconds(4), 1e-6), "halos inside a node")
