@@ -41,7 +41,7 @@ void GridNetworkSettings::read_for_grid(MPI_Comm comm, bool periodic) {
     kind = static_cast<GridNetworkKind>(
         1 + o.choice("-network_type", "convolutions, the same on several grids, or of each cell by itself", kinds,
                      static_cast<std::size_t>(kind) - 1));
-    levels = o.integer("-network_levels", "how often a U-net halves the grid", static_cast<PetscInt>(levels), 1);
+    levels = o.integer("-network_levels", "how often a U-net halves the grid", static_cast<PetscInt>(levels), 1, 15);
     exchange = static_cast<HaloExchange>(
         o.choice("-network_halo", "exchange cells with other ranks before each layer, or once for all of them",
                  halo_exchange_names(), static_cast<std::size_t>(exchange)));

@@ -166,15 +166,18 @@ BOOST_AUTO_TEST_CASE(threads_can_be_set) {
   BOOST_TEST(torch::get_num_threads() == before);
 }
 
-// Small blocks between large ones keep the C library from shortening its heap: only whole pages inside it can go back.
+// Smaller blocks between large ones keep the C library from shortening its heap: only whole pages inside it can go
+// back. Not so small that many of them find room elsewhere, in what the program has freed before.
 BOOST_AUTO_TEST_CASE(freed_memory_goes_back) {
   constexpr std::size_t large = 64 * 1024;
+  constexpr std::size_t small = 8 * 1024;
   std::vector<std::unique_ptr<char[]>> blocks;
   std::vector<std::unique_ptr<char[]>> pins;
   for (int i = 0; i < 1000; ++i) {
     blocks.emplace_back(new char[large]);
     std::fill_n(blocks.back().get(), large, 'x');
-    pins.emplace_back(new char[64]);
+    pins.emplace_back(new char[small]);
+    std::fill_n(pins.back().get(), small, 'x');
   }
   blocks.clear();
   const double before = core::resident_memory_mb();
