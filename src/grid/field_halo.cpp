@@ -149,29 +149,30 @@ at::Tensor fold_fields(FieldHalo::State& state, const at::Tensor& extended, std:
   return inside(sums, frame).contiguous();
 }
 
-struct Fold;
+using HolderPointer = c10::intrusive_ptr<torch::CustomClassHolder>;
+
+// What the transposed node needs.
+void keep(AutogradContext* context, const HolderPointer& holder, std::int64_t width, std::int64_t which,
+          std::int64_t node) {
+  context->saved_data["halo"] = c10::IValue::make_capsule(holder);
+  context->saved_data["width"] = width;
+  context->saved_data["which"] = which;
+  context->saved_data["node"] = node;
+}
 
 struct Extend : torch::autograd::Function<Extend> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
-                            const c10::intrusive_ptr<torch::CustomClassHolder>& holder, std::int64_t width,
-                            std::int64_t which, std::int64_t node) {
-    context->saved_data["halo"] = c10::IValue::make_capsule(holder);
-    context->saved_data["width"] = width;
-    context->saved_data["which"] = which;
-    context->saved_data["node"] = node;
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const HolderPointer& holder,
+                            std::int64_t width, std::int64_t which, std::int64_t node) {
+    keep(context, holder, width, which, node);
     return extend_fields(*static_cast<Holder&>(*holder).state, x, width, static_cast<Sides>(which), node);
   }
   static variable_list backward(AutogradContext* context, variable_list cotangents);
 };
 
 struct Fold : torch::autograd::Function<Fold> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& extended,
-                            const c10::intrusive_ptr<torch::CustomClassHolder>& holder, std::int64_t width,
-                            std::int64_t which, std::int64_t node) {
-    context->saved_data["halo"] = c10::IValue::make_capsule(holder);
-    context->saved_data["width"] = width;
-    context->saved_data["which"] = which;
-    context->saved_data["node"] = node;
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& extended, const HolderPointer& holder,
+                            std::int64_t width, std::int64_t which, std::int64_t node) {
+    keep(context, holder, width, which, node);
     return fold_fields(*static_cast<Holder&>(*holder).state, extended, width, static_cast<Sides>(which), node);
   }
   static variable_list backward(AutogradContext* context, variable_list cotangents);

@@ -1,4 +1,4 @@
-// What steps on periodic grids share: arrays of vectors, batches by number of samples, matrices of one sample.
+// What steps on periodic grids share: batches by number of samples, matrices of one sample.
 #pragma once
 
 #include <petscmat.h>
@@ -13,35 +13,12 @@
 #include "espalier/core/session.hpp"
 #include "espalier/grid/halo.hpp"
 #include "espalier/petsc/handle.hpp"
+#include "espalier/petsc/vec_arrays.hpp"
 
 namespace espalier::implicit {
 
-/// The local entries of a Vec on the host while the object lives.
-class ReadArray {
- public:
-  explicit ReadArray(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayRead(vec, &array_)); }
-  ~ReadArray() { (void)VecRestoreArrayRead(vec_, &array_); }
-  ReadArray(const ReadArray&) = delete;
-  ReadArray& operator=(const ReadArray&) = delete;
-  const double* data() const { return array_; }
-
- private:
-  Vec vec_;
-  const PetscScalar* array_ = nullptr;
-};
-
-class WriteArray {
- public:
-  explicit WriteArray(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayWrite(vec, &array_)); }
-  ~WriteArray() { (void)VecRestoreArrayWrite(vec_, &array_); }
-  WriteArray(const WriteArray&) = delete;
-  WriteArray& operator=(const WriteArray&) = delete;
-  double* data() const { return array_; }
-
- private:
-  Vec vec_;
-  PetscScalar* array_ = nullptr;
-};
+using petsc::ReadArray;
+using petsc::WriteArray;
 
 /// Throws UserError unless the grid has `dimension` axes, all periodic. `what` begins the message.
 void check_periodic(const grid::CellGrid& grid, int dimension, const std::string& what);

@@ -5,11 +5,14 @@
 #include <vector>
 
 #include "espalier/grid/halo.hpp"
+#include "espalier/petsc/vec_arrays.hpp"
 #include "espalier/petsc/vec_pool.hpp"
 #include "finite_volume_flux.hpp"
-#include "vec_arrays.hpp"
 
 namespace espalier::model {
+
+using petsc::ReadArray;
+using petsc::WriteArray;
 
 /// A row of faces that continues along x.
 struct FaceRow {

@@ -9,10 +9,13 @@
 
 #include "espalier/grid/halo.hpp"
 #include "espalier/model/reaction_diffusion_term.hpp"
+#include "espalier/petsc/vec_arrays.hpp"
 #include "espalier/petsc/vec_pool.hpp"
-#include "vec_arrays.hpp"
 
 namespace espalier::model {
+
+using petsc::ReadArray;
+using petsc::WriteArray;
 
 /// Some rows of cells along x, one after another: what is worked on while it is in the cache.
 struct CellBlock {

@@ -5,7 +5,7 @@
 
 #include "espalier/core/error.hpp"
 
-namespace espalier::model {
+namespace espalier::petsc {
 
 /// The local entries of a Vec on the host while the object lives.
 class ReadArray {
@@ -21,6 +21,7 @@ class ReadArray {
   const PetscScalar* array_ = nullptr;
 };
 
+/// The same to be written; what stands there before is not defined.
 class WriteArray {
  public:
   explicit WriteArray(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayWrite(vec, &array_)); }
@@ -34,4 +35,4 @@ class WriteArray {
   PetscScalar* array_ = nullptr;
 };
 
-}  // namespace espalier::model
+}  // namespace espalier::petsc
