@@ -60,9 +60,13 @@ class Course {
   void train();
 
  private:
+  double end_time() const { return static_cast<double>(unseen_.size(1) - 1) * s_.data.interval; }
   ClosureModel make_model(const nn::GridNetworkSettings& network, bool allow_single, double last_layer) const;
   std::string fingerprint(const nn::Network& network) const;
-  double error_without_closure(Trainer& trainer, nn::FlatParameters& parameters, const WindowDataset& windows) const;
+  void measure_without_closure(Trainer& trainer, IntegratorObjective& objective, nn::FlatParameters& parameters,
+                               const WindowDataset& windows) const;
+  Rollout roll_out_unseen(IntegratorObjective& objective, const std::string& label) const;
+  double end_error(const Rollout& rollout) const;
   void predict(IntegratorObjective& objective) const;
   void write_prediction(const at::Tensor& predicted) const;
 
@@ -121,15 +125,20 @@ void Course::check_gradient() const {
   train::check_gradient(session_.comm(), checked, samples, session_.report());
 }
 
-/// The error if the network is silent.
-double Course::error_without_closure(Trainer& trainer, nn::FlatParameters& parameters,
+/// Both errors if the network is silent.
+void Course::measure_without_closure(Trainer& trainer, IntegratorObjective& objective, nn::FlatParameters& parameters,
                                      const WindowDataset& windows) const {
   const at::Tensor values = parameters.values().detach().clone();
   scale_last_layer(parameters, 0);
   const double error = trainer.error(windows);
+  const double end = end_error(roll_out_unseen(objective, "trajectories without the network"));
   parameters.values().copy_(values);
   parameters.mark_changed();
-  return error;
+  session_.report().metric("error_without_closure", error);
+  session_.report().metric("rollout_error_without_closure", end);
+  ESPALIER_CALL(PetscPrintf(session_.comm(),
+                            "without the network: held-out error %.5g, relative L2 error %.4g at time %g\n", error, end,
+                            end_time()));
 }
 
 void Course::train() {
@@ -145,30 +154,33 @@ void Course::train() {
   const WindowDataset held_out = windows(unseen_);
   Trainer trainer(session_.comm(), objective, samples, held_out, s_.training, session_.report(), s_.output,
                   fingerprint(*m.network));
-  if (held_out.size() > 0) {
-    const double error = error_without_closure(trainer, m.network->parameters(), held_out);
-    session_.report().metric("error_without_closure", error);
-    ESPALIER_CALL(PetscPrintf(session_.comm(), "held-out error without the network: %.5g\n", error));
-  }
+  if (held_out.size() > 0) measure_without_closure(trainer, objective, m.network->parameters(), held_out);
   trainer.report_best(trainer.train());
   if (held_out.size() > 0) predict(objective);
   report_peak_memory(session_);
 }
 
 /// Integrates the held-out trajectories from their first states to their last ones.
-void Course::predict(IntegratorObjective& objective) const {
-  const Rollout rollout = roll_out(groups_.domain(), objective, unseen_.select(1, 0).contiguous(), unseen_.size(1) - 1,
-                                   "held-out trajectories");
-  const at::Tensor predicted = rollout.states.transpose(0, 1);  // [R, K + 1, fields * local cells]
-  double error = std::numeric_limits<double>::infinity();
-  if (rollout.complete())
-    error = relative_l2_errors(groups_.domain(), predicted.select(1, -1), unseen_.select(1, -1)).mean().item<double>();
-  session_.report().metric("rollout_error", error);
-  ESPALIER_CALL(PetscPrintf(session_.comm(), "held-out trajectories: relative L2 error %.4g at time %g\n", error,
-                            static_cast<double>(unseen_.size(1) - 1) * s_.data.interval));
-  if (!s_.output.empty() && groups_.index() == 0) write_prediction(predicted);
+Rollout Course::roll_out_unseen(IntegratorObjective& objective, const std::string& label) const {
+  return roll_out(groups_.domain(), objective, unseen_.select(1, 0).contiguous(), unseen_.size(1) - 1, label);
 }
 
+/// Mean relative L2 error at the end; infinite if it was not reached.
+double Course::end_error(const Rollout& rollout) const {
+  if (!rollout.complete()) return std::numeric_limits<double>::infinity();
+  return relative_l2_errors(groups_.domain(), rollout.states[-1], unseen_.select(1, -1)).mean().item<double>();
+}
+
+void Course::predict(IntegratorObjective& objective) const {
+  const Rollout rollout = roll_out_unseen(objective, "held-out trajectories");
+  const double error = end_error(rollout);
+  session_.report().metric("rollout_error", error);
+  ESPALIER_CALL(
+      PetscPrintf(session_.comm(), "held-out trajectories: relative L2 error %.4g at time %g\n", error, end_time()));
+  if (!s_.output.empty() && groups_.index() == 0) write_prediction(rollout.states.transpose(0, 1));
+}
+
+/// predicted: [R, K + 1, fields * local cells].
 void Course::write_prediction(const at::Tensor& predicted) const {
   const core::EventScope event(core::Event::io);
   const std::int64_t times = predicted.size(1);

@@ -33,9 +33,10 @@ struct GridClosureSettings {
 
 /// Trains G in du/dt = known(u) + G(u; theta) on the mean squared error over windows of the averaged solution, from G =
 /// 0 on, and measures: held_out_error beside error_without_closure (the same with G = 0) and persistence_error, and
-/// rollout_error, the mean relative L2 error at the end of the held-out trajectories, integrated from their first
-/// states (infinite if it blows up). Writes prediction.h5 (the first held-out trajectory and the truth) with an XDMF
-/// file. Files fit any number of ranks. With settings.grad_check only the gradient is checked. Collective.
+/// rollout_error beside rollout_error_without_closure, the mean relative L2 error at the end of the held-out
+/// trajectories, integrated from their first states (infinite if it blows up). Writes prediction.h5 (the first held-out
+/// trajectory and the truth) with an XDMF file. Files fit any number of ranks. With settings.grad_check only the
+/// gradient is checked. Collective.
 void learn_closure(core::Session& session, const std::string& title, const ClosureProblem& problem,
                    const GridClosureSettings& settings);
 
