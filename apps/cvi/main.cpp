@@ -141,8 +141,6 @@ void run_experiment(core::Session& session) {
                          fingerprint(e, laws, data));
   trainer.report_best(trainer.train());
   train::report_peak_memory(session);
-  session.report().metric("ksp_its_forward", static_cast<double>(objective.counters().ksp_its_forward));
-  session.report().metric("ksp_its_adjoint", static_cast<double>(objective.counters().ksp_its_adjoint));
 
   const cvi::Evaluation evaluation{data, grid, evaluated, e.seen.training, times.back(), e.seen.output};
   cvi::evaluate_states(session, evaluation, objective, *term, e.settings);

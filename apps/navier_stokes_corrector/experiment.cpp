@@ -131,8 +131,6 @@ void Course::report(const train::TrainResult& result, const train::Refinement& r
   const double last = error(true);
   report.metric("validation_error", last);
   report.metric("validation_error_best", result.best.validation);
-  report.metric("ksp_its_forward", static_cast<double>(model_.physics().counters().ksp_its_forward));
-  report.metric("ksp_its_adjoint", static_cast<double>(model_.physics().counters().ksp_its_adjoint));
   report.metric("ksp_its_validation", static_cast<double>(model_.rollout_iterations()));
   train::report_peak_memory(session_);
   ESPALIER_CALL(PetscPrintf(session_.comm(), "validation error after %ld corrected steps: %.4g, best %.4g\n", e_.steps,

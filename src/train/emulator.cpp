@@ -132,8 +132,6 @@ void Course::report(const TrainResult& result, const Refinement& refinement) {
   refinement.report(report);
   report.metric("validation_error", validation_error());
   report.metric("validation_error_best", result.best.validation);
-  report.metric("ksp_its_forward", static_cast<double>(physics_.counters().ksp_its_forward));
-  report.metric("ksp_its_adjoint", static_cast<double>(physics_.counters().ksp_its_adjoint));
   report_peak_memory(session_);
   ESPALIER_CALL(PetscPrintf(session_.comm(), "validation error after %ld steps of the network: %.4g, best %.4g\n",
                             e_.settings.steps, validation_error(), result.best.validation));

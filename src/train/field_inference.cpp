@@ -88,9 +88,6 @@ void report_work(core::Session& session, const RolloutObjective& objective, doub
   report_peak_memory(session);
   session.report().metric("rss_before_training_mb", largest(session.comm(), rss_before));
   session.report().metric("peak_rss_growth_mb", largest(session.comm(), core::peak_memory_mb() - rss_before));
-  const Counters counters = objective.counters();
-  session.report().metric("ksp_its_forward", static_cast<double>(counters.ksp_its_forward));
-  session.report().metric("ksp_its_adjoint", static_cast<double>(counters.ksp_its_adjoint));
   if (const auto* chain = dynamic_cast<const ImplicitObjective*>(&objective))
     session.report().metric("step_iterations", static_cast<double>(chain->iterations()));
 }

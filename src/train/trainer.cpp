@@ -243,6 +243,18 @@ void Trainer::finish_epoch(Live& live) {
   if (due(epochs_between_releases)) core::release_free_memory();
 }
 
+// The iterations of all epochs, those before a resume included.
+void Trainer::add_work_to_report(const std::vector<HistoryRow>& history) {
+  double forward = 0;
+  double adjoint = 0;
+  for (const HistoryRow& row : history) {
+    forward += static_cast<double>(row.record.ksp_its_forward);
+    adjoint += static_cast<double>(row.record.ksp_its_adjoint);
+  }
+  report_.metric("ksp_its_forward", forward);
+  report_.metric("ksp_its_adjoint", adjoint);
+}
+
 TrainResult Trainer::finish(Live& live) {
   live.progress.close();
   if (live.saved_epoch != live.state.epoch && live.state.epoch > live.first_epoch) save(live);
@@ -259,6 +271,7 @@ TrainResult Trainer::finish(Live& live) {
     if (live.state.best.parameters.defined()) result.best_file = output_file("best.h5");
   }
   if (live.state.history.empty()) return result;
+  add_work_to_report(live.state.history);
   report_.metric("loss", result.loss);
   if (!std::isnan(result.validation)) report_.metric("validation", result.validation);
   report_.metric("best_validation", result.best.validation);

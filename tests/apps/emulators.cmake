@@ -25,7 +25,7 @@ espalier_add_app_test(NAME heat_emulator.resume LABELS unit prdp DEPENDS heat_em
           -train_resume ${heat_out}/half/restart.h5)
 espalier_add_app_test(NAME heat_emulator.resume_is_exact LABELS unit prdp DEPENDS heat_emulator.resume
   COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py --bitwise ${heat_out}/one.json ${heat_out}/resumed.json
-          --metrics validation_error savings_percent iterations_nominal)
+          --metrics validation_error savings_percent iterations_nominal ksp_its_forward ksp_its_adjoint)
 espalier_add_app_test(NAME heat_emulator.converged LABELS unit prdp DEPENDS heat_emulator.smoke
   PASS_REGEX "saved 0.0 %" COMMAND heat_emulator ${heat_smoke} -prdp false -train_epochs 2)
 espalier_add_app_test(NAME heat_emulator.plot LABELS unit prdp DEPENDS heat_emulator.smoke

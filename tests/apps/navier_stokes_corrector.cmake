@@ -33,7 +33,8 @@ espalier_add_app_test(NAME navier_stokes_corrector.resume LABELS unit prdp DEPEN
 espalier_add_app_test(NAME navier_stokes_corrector.resume_is_exact LABELS unit prdp
   DEPENDS navier_stokes_corrector.resume
   COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py --bitwise ${corrector_out}/one.json
-          ${corrector_out}/resumed.json --metrics validation_error savings_percent iterations_nominal)
+          ${corrector_out}/resumed.json --metrics validation_error savings_percent iterations_nominal
+          ksp_its_forward ksp_its_adjoint)
 espalier_add_app_test(NAME navier_stokes_corrector.converged LABELS unit prdp DEPENDS navier_stokes_corrector.smoke
   PASS_REGEX "saved 0.0 %" COMMAND navier_stokes_corrector ${corrector_smoke} -prdp false -train_epochs 2)
 foreach(ranks IN ITEMS 1 2)

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/rank.hpp"
 #include "espalier/checkpoint/disk_store.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
@@ -30,19 +31,7 @@ namespace fs = std::filesystem;
 constexpr double unlimited = std::numeric_limits<double>::infinity();
 using Bits = std::vector<std::uint64_t>;
 
-inline int rank() {
-  int value = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &value);
-  return value;
-}
-
-inline int size() {
-  int value = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &value);
-  return value;
-}
-
-inline bool is_last() { return rank() + 1 == size(); }
+inline bool is_last() { return testing::rank_of() + 1 == testing::size_of(); }
 
 inline Bits bits(Vec vec) {
   const PetscScalar* array = nullptr;
@@ -74,7 +63,7 @@ class Vectors {
  public:
   explicit Vectors(std::vector<PetscInt> lengths, std::uint64_t seed = 1) {
     for (PetscInt length : lengths) {
-      if (size() > 1 && is_last()) length = 0;
+      if (testing::size_of() > 1 && is_last()) length = 0;
       all_.emplace_back();
       ESPALIER_CALL(VecCreateMPI(MPI_COMM_WORLD, length, PETSC_DETERMINE, all_.back().out()));
       fill(all_.back().get(), seed++);

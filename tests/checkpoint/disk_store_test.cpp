@@ -8,6 +8,8 @@
 #include <memory>
 
 #include "checkpoint/disk_store_fixture.hpp"
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 
 using namespace disk_fixture;
 using testing::mentions;
@@ -62,7 +64,7 @@ BOOST_AUTO_TEST_CASE(a_slot_is_written_again_and_emptied) {
   store.discard(0);
   store.discard(17);
   BOOST_TEST(store.bytes() == store.bytes_of(Vectors({20}).get()));
-  BOOST_TEST(files(store.folder()).size() == static_cast<std::size_t>(size()));
+  BOOST_TEST(files(store.folder()).size() == static_cast<std::size_t>(testing::size_of()));
   BOOST_CHECK_THROW(store.read(0, Vectors({30}).get()), InternalError);
   store.write(0, Vectors({30}, 4).get());
   BOOST_TEST(holds(store, 0, {30}, 4));
@@ -108,7 +110,7 @@ BOOST_AUTO_TEST_CASE(the_budget_is_kept) {
 BOOST_AUTO_TEST_CASE(a_folder_that_cannot_be_used_is_an_error) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
   const std::string plain = folder.file("plain");
-  if (rank() == 0) testing::put(plain, "x");
+  if (testing::rank_of() == 0) testing::put(plain, "x");
   for (const std::string& path : {plain, plain + "/below", std::string("/proc/nothing/here")}) {
     const std::string text = shared_error([&] { DiskStore(MPI_COMM_WORLD, path, unlimited); });
     BOOST_TEST(contains(text, "cannot keep checkpoints in " + path + ": "));
@@ -134,14 +136,14 @@ BOOST_AUTO_TEST_CASE(a_full_disk_of_one_rank_is_an_error_of_all) {
     std::string text;
     {
       std::unique_ptr<FileSizeLimit> full;
-      if (rank() == 0) full = std::make_unique<FileSizeLimit>(limit);
+      if (testing::rank_of() == 0) full = std::make_unique<FileSizeLimit>(limit);
       text = shared_error([&] { store.write(2, Vectors({40000}, 3).get()); });
     }
     BOOST_TEST(contains(text, "cannot write checkpoint " + file_of(store, 0, 2)));
     BOOST_TEST(contains(text, std::strerror(EFBIG)));
     BOOST_TEST(contains(text, "-checkpoint_dir"));
     BOOST_TEST(store.bytes() == before);
-    BOOST_TEST(files(store.folder()).size() == 2 * static_cast<std::size_t>(size()));
+    BOOST_TEST(files(store.folder()).size() == 2 * static_cast<std::size_t>(testing::size_of()));
     BOOST_CHECK_THROW(store.read(2, Vectors({40000}).get()), InternalError);
   }
   BOOST_TEST(holds(store, 0, {40000}, 1));

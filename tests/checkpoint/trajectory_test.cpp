@@ -7,6 +7,8 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/checkpoint/schedule.hpp"
 #include "espalier/model/finite_volume_term.hpp"
@@ -445,12 +447,12 @@ BOOST_AUTO_TEST_CASE(a_file_that_has_changed_ends_the_adjoint,
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) {
       if (!entry.is_regular_file()) continue;
       ++files;
-      if (rank_of(PETSC_COMM_WORLD) != 0) continue;
+      if (rank_of() != 0) continue;
       std::string bytes = espalier::testing::contents(entry.path());
       bytes.back() ^= 1;
       espalier::testing::put(entry.path(), bytes);
     }
-    BOOST_TEST(files >= 3 * size_of(PETSC_COMM_WORLD));
+    BOOST_TEST(files >= 3 * size_of());
     MPI_Barrier(PETSC_COMM_WORLD);
     BOOST_CHECK_EXCEPTION((void)own.adjoint(), UserError, mentions(folder.path(), "-checkpoint_dir"));
   }

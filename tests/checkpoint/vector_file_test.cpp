@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "checkpoint/disk_store_fixture.hpp"
+#include "core/rank.hpp"
 
 using namespace disk_fixture;
 namespace utf = boost::unit_test;
@@ -43,12 +44,12 @@ BOOST_AUTO_TEST_CASE(petsc_reads_the_files) {
   const Vectors vectors({5, 3});
   store.write(2, vectors.get());
   petsc::ViewerHandle viewer;
-  ESPALIER_CALL(
-      PetscViewerBinaryOpen(PETSC_COMM_SELF, file_of(store, rank(), 2).c_str(), FILE_MODE_READ, viewer.out()));
+  ESPALIER_CALL(PetscViewerBinaryOpen(PETSC_COMM_SELF, file_of(store, testing::rank_of(), 2).c_str(), FILE_MODE_READ,
+                                      viewer.out()));
   PetscInt64 header[6] = {};
   ESPALIER_CALL(PetscViewerBinaryRead(viewer.get(), header, 6, nullptr, PETSC_INT64));
   BOOST_TEST(header[1] == 2);
-  BOOST_TEST(header[2] == rank());
+  BOOST_TEST(header[2] == testing::rank_of());
   BOOST_TEST(header[3] == 2);
   for (Vec vec : vectors.get()) {
     petsc::VecHandle back;
@@ -65,7 +66,7 @@ BOOST_AUTO_TEST_CASE(files_that_are_not_what_was_written_are_refused) {
   const auto refuses = [&](const char* reason, const std::function<void(const std::string&)>& damage) {
     store.write(0, Vectors(lengths, 5).get());
     store.write(1, Vectors(lengths, 6).get());
-    const std::string file = file_of(store, size() - 1, 1);
+    const std::string file = file_of(store, testing::size_of() - 1, 1);
     if (is_last()) damage(file);
     const std::string text = shared_error([&] { store.read(1, Vectors(lengths).get()); });
     BOOST_TEST_CONTEXT(reason) {
@@ -80,10 +81,10 @@ BOOST_AUTO_TEST_CASE(files_that_are_not_what_was_written_are_refused) {
   refuses("bytes, not", [](const std::string& file) { fs::resize_file(file, 0); });
   refuses("bytes, not", [](const std::string& file) { testing::put(file, testing::contents(file) + "x"); });
   refuses("bytes, not", [](const std::string& file) { fs::remove(file), fs::create_directory(file); });
-  fs::remove(file_of(store, size() - 1, 1));
+  fs::remove(file_of(store, testing::size_of() - 1, 1));
   // That of another slot, whole in itself.
   refuses("header", [&](const std::string& file) {
-    fs::copy_file(file_of(store, rank(), 0), file, fs::copy_options::overwrite_existing);
+    fs::copy_file(file_of(store, testing::rank_of(), 0), file, fs::copy_options::overwrite_existing);
   });
   const auto flips = [&](const char* reason, std::size_t place, int bit) {
     refuses(reason, [=](const std::string& file) {

@@ -6,6 +6,7 @@
 #include <boost/test/unit_test.hpp>
 #include <functional>
 
+#include "core/messages.hpp"
 #include "espalier/petsc/handle.hpp"
 #include "io/temporary_folder.hpp"
 

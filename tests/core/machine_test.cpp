@@ -1,4 +1,5 @@
 #include "espalier/core/machine.hpp"
+#include "core/rank.hpp"
 
 #include <sched.h>
 #include <torch/utils.h>
@@ -72,8 +73,6 @@ BOOST_AUTO_TEST_CASE(the_blas_of_this_process_has_a_description) {
 }
 
 BOOST_AUTO_TEST_CASE(ranks_share_the_cores_of_a_node, *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
-  int size = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
   const int share = core::cores_per_rank(MPI_COMM_WORLD);
   BOOST_TEST(share >= 1);
   BOOST_TEST(share <= std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))));
@@ -82,8 +81,7 @@ BOOST_AUTO_TEST_CASE(ranks_share_the_cores_of_a_node, *utf::label("np1") * utf::
 
 // As below a batch system that gives a job a part of the node.
 BOOST_AUTO_TEST_CASE(ranks_bound_to_the_same_cores_share_those, *utf::label("np1") * utf::label("np2")) {
-  int size = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int size = testing::size_of();
   const int part = std::max(1, allowed_cores() / 2);
   const Bound bound(part);
   BOOST_TEST(core::cores_per_rank(MPI_COMM_WORLD) == std::max(1, part / size));
@@ -140,8 +138,7 @@ BOOST_AUTO_TEST_CASE(more_threads_than_cores_get_advice) {
 
 BOOST_AUTO_TEST_CASE(the_binding_of_these_ranks_is_judged_the_same_everywhere,
                      *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
-  int size = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int size = testing::size_of();
   const int allowed = allowed_cores();
   const std::string advice = core::inspect_binding(MPI_COMM_WORLD, 1);
   BOOST_TEST(advice.empty() == (size <= allowed));

@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
+#include "core/messages.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"

@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cstdio>
 
+#include "core/rank.hpp"
 #include "core/scoped_options.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -92,8 +93,7 @@ BOOST_AUTO_TEST_CASE(the_bar_stays_on_one_line_and_ends_it) {
 }
 
 BOOST_AUTO_TEST_CASE(only_rank_0_prints, *utf::label("np2")) {
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   const ScopedOptions options("-progress lines");
   const std::string text = printed([] { work(MPI_COMM_WORLD, 10); });
   BOOST_TEST(lines(text) == (rank == 0 ? 10 : 0));

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
@@ -50,8 +52,7 @@ BOOST_AUTO_TEST_CASE(the_file_is_valid_from_the_start, *utf::label("np1") * utf:
   const TemporaryFolder folder(MPI_COMM_WORLD);
   const ScopedOptions options("-report " + folder.file("r.json") + " -rt_option 3");
   const RunReport report(MPI_COMM_WORLD, "test");
-  int size = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int size = testing::size_of();
   MPI_Barrier(MPI_COMM_WORLD);
   const json start = parsed(folder.file("r.json"));
   BOOST_TEST(complete(start));
@@ -160,8 +161,7 @@ BOOST_AUTO_TEST_CASE(without_the_option_nothing_is_written) {
 BOOST_AUTO_TEST_CASE(a_path_that_cannot_be_written_is_the_users_error_on_all_ranks,
                      *utf::label("np1") * utf::label("np2")) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   if (rank == 0) std::ofstream(folder.file("none")) << "a file";
   MPI_Barrier(MPI_COMM_WORLD);
   const std::string path = folder.file("none/r.json");

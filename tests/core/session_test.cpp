@@ -3,6 +3,8 @@
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -12,28 +14,12 @@ using testing::mentions;
 
 namespace utf = boost::unit_test;
 
-namespace {
-
-int rank() {
-  int value = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &value);
-  return value;
-}
-
-int size() {
-  int value = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &value);
-  return value;
-}
-
-}  // namespace
-
 BOOST_AUTO_TEST_SUITE(core_session, *utf::label("unit"))
 
 BOOST_AUTO_TEST_CASE(one_flag_is_enough, *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
   BOOST_TEST(!core::any_rank(MPI_COMM_WORLD, false));
   BOOST_TEST(core::any_rank(MPI_COMM_WORLD, true));
-  for (int r = 0; r < size(); ++r) BOOST_TEST(core::any_rank(MPI_COMM_WORLD, rank() == r));
+  for (int r = 0; r < testing::size_of(); ++r) BOOST_TEST(core::any_rank(MPI_COMM_WORLD, testing::rank_of() == r));
 }
 
 BOOST_AUTO_TEST_CASE(agreement_of_all_returns, *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
@@ -44,21 +30,22 @@ BOOST_AUTO_TEST_CASE(agreement_of_all_returns, *utf::label("np1") * utf::label("
 
 BOOST_AUTO_TEST_CASE(one_failing_rank_fails_all_with_its_text,
                      *utf::label("np1") * utf::label("np2") * utf::label("np4")) {
-  for (int failing = 0; failing < size(); ++failing) {
+  for (int failing = 0; failing < testing::size_of(); ++failing) {
     const std::string text = "cannot open part " + std::to_string(failing);
     BOOST_CHECK_EXCEPTION(core::agree(MPI_COMM_WORLD,
                                       [&] {
-                                        if (rank() == failing) throw UserError(text, __FILE__, __LINE__);
+                                        if (testing::rank_of() == failing) throw UserError(text, __FILE__, __LINE__);
                                       }),
                           UserError, [&](const UserError& error) { return error.what() == text; });
   }
 }
 
 BOOST_AUTO_TEST_CASE(of_several_failures_the_lowest_rank_speaks, *utf::label("np2") * utf::label("np4")) {
-  if (size() == 1) return;
+  if (testing::size_of() == 1) return;
   BOOST_CHECK_EXCEPTION(core::agree(MPI_COMM_WORLD,
                                     [&] {
-                                      if (rank() > 0) throw std::runtime_error("rank " + std::to_string(rank()));
+                                      if (testing::rank_of() > 0)
+                                        throw std::runtime_error("rank " + std::to_string(testing::rank_of()));
                                     }),
                         UserError, [](const UserError& error) { return std::string(error.what()) == "rank 1"; });
 }
@@ -69,10 +56,10 @@ BOOST_AUTO_TEST_CASE(alone_the_exception_itself_comes_out) {
 }
 
 BOOST_AUTO_TEST_CASE(whatever_is_thrown_the_others_do_not_wait, *utf::label("np2")) {
-  if (size() == 1) return;
+  if (testing::size_of() == 1) return;
   BOOST_CHECK_THROW(core::agree(MPI_COMM_WORLD,
                                 [&] {
-                                  if (rank() == 1) throw 1;
+                                  if (testing::rank_of() == 1) throw 1;
                                 }),
                     UserError);
 }

@@ -8,6 +8,7 @@
 #include <complex>
 #include <numeric>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/data/fourier.hpp"
 #include "io/temporary_folder.hpp"

@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/io/series.hpp"
 #include "io/temporary_folder.hpp"

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/data/graph_generator.hpp"
 #include "espalier/io/series.hpp"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 
 using namespace espalier;
@@ -90,10 +91,8 @@ BOOST_AUTO_TEST_CASE(distances_between_known_densities) {
 }
 
 BOOST_AUTO_TEST_CASE(ranks_add_up, *utf::label("np1") * utf::label("np2")) {
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int rank = testing::rank_of();
+  const int size = testing::size_of();
   JointDensity mine = rank == 0 ? counted({0.5, 1.5}, {0.2, 0.2}) : counted({1.5, 9}, {0.7, 9});
   mine.reduce(MPI_COMM_WORLD);
   BOOST_TEST(mine.total() == 2.0 * size);

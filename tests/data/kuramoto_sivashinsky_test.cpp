@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/data/fourier.hpp"
 #include "espalier/data/spectrum.hpp"

@@ -3,6 +3,8 @@
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/core/session.hpp"
 #include "espalier/data/kuramoto_sivashinsky.hpp"
@@ -37,8 +39,7 @@ io::Series example(const io::Attributes& settings) {
 // Puts a file there from rank 0.
 template <class Write>
 void place(Write write) {
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   MPI_Barrier(MPI_COMM_WORLD);
   if (rank == 0) write();
   MPI_Barrier(MPI_COMM_WORLD);
@@ -139,8 +140,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_done_fails_on_all_ranks, *utf::label("np1") 
 BOOST_AUTO_TEST_CASE(a_recipe_is_followed_once_and_on_one_rank, *utf::label("np1") * utf::label("np2")) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
   const std::string path = folder.file("series.h5");
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   int calls = 0;
   const data::SeriesRecipe recipe = {"example", {{"points", 1}}, [&](const data::ProgressCallback& progress) {
                                        ++calls;

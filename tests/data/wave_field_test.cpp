@@ -6,6 +6,7 @@
 #include <cmath>
 #include <random>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
 #include "espalier/core/random_draws.hpp"

@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "grid/grids.hpp"
 
@@ -16,18 +17,6 @@ using testing::periodic_axis;
 namespace utf = boost::unit_test;
 
 namespace {
-
-int world_rank() {
-  int rank = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  return rank;
-}
-
-int world_size() {
-  int size = 1;
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
-  return size;
-}
 
 /// Centres of all cells in natural order, [dimension, global cells].
 at::Tensor all_centres(const testing::Axes& axes) {
@@ -68,11 +57,11 @@ BOOST_AUTO_TEST_CASE(parts_make_up_the_whole, *utf::label("np1") * utf::label("n
     const at::Tensor part = grid.part_of(centres);
     BOOST_TEST((part - grid.centres().t()).abs().max().item<double>() <= 1e-14);
     // From rank 0 and back; the others need no array.
-    const at::Tensor scattered = grid.scatter_natural(world_rank() == 0 ? centres : at::Tensor());
+    const at::Tensor scattered = grid.scatter_natural(testing::rank_of() == 0 ? centres : at::Tensor());
     BOOST_TEST(at::equal(scattered, part));
     const at::Tensor gathered = grid.gather_natural(scattered);
     BOOST_TEST(gathered.size(0) == centres.size(0));
-    if (world_rank() == 0) {
+    if (testing::rank_of() == 0) {
       BOOST_TEST(at::equal(gathered, centres));
     } else {
       BOOST_TEST(gathered.numel() == 0);
@@ -100,16 +89,17 @@ BOOST_AUTO_TEST_CASE(axes_that_make_no_sense_are_refused, *utf::label("np1") * u
   BOOST_TEST(refuses({bounded_axis(8, {BoundaryType::dirichlet, std::nan("")}, {BoundaryType::neumann, 0})}));
   BOOST_TEST(refuses({{8, 1.0, 1.0, {}, {}}}));
   // Four ranks leave some rank fewer than two of seven cells.
-  BOOST_TEST(refuses({periodic_axis(7)}, 2) == (world_size() == 4));
+  BOOST_TEST(refuses({periodic_axis(7)}, 2) == (testing::size_of() == 4));
   BOOST_TEST(!refuses({periodic_axis(8)}, 2));
 }
 
 BOOST_AUTO_TEST_CASE(arrays_of_another_shape_are_refused_everywhere, *utf::label("np1") * utf::label("np2")) {
   const CellGrid grid(PETSC_COMM_WORLD, {periodic_axis(8)});
   BOOST_CHECK_THROW(grid.part_of(at::zeros({1, 7}, at::kDouble)), UserError);
-  BOOST_CHECK_THROW(grid.scatter_natural(world_rank() == 0 ? at::zeros({8}, at::kDouble) : at::Tensor()), UserError);
+  BOOST_CHECK_THROW(grid.scatter_natural(testing::rank_of() == 0 ? at::zeros({8}, at::kDouble) : at::Tensor()),
+                    UserError);
   // One rank alone is wrong.
-  const std::int64_t cells = grid.local_cells() + (world_rank() == 0 ? 1 : 0);
+  const std::int64_t cells = grid.local_cells() + (testing::rank_of() == 0 ? 1 : 0);
   BOOST_CHECK_THROW(grid.gather_natural(at::zeros({1, cells}, at::kDouble)), UserError);
 }
 

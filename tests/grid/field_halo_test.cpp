@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "nn/parts.hpp"
 #include "nn/tensors.hpp"
@@ -24,7 +25,7 @@ namespace utf = boost::unit_test;
 
 namespace {
 
-int ranks() { return testing::size_of(PETSC_COMM_WORLD); }
+int ranks() { return testing::size_of(); }
 
 constexpr std::int64_t samples = 2;
 constexpr std::int64_t channels = 3;
@@ -52,7 +53,7 @@ double summed(double value) {
 /// Sleeps for a random time, different on each rank, when values and when cotangents pass.
 struct Dawdle : torch::autograd::Function<Dawdle> {
   static std::mt19937& random() {
-    static std::mt19937 generator(static_cast<unsigned>(testing::rank_in(PETSC_COMM_WORLD)));
+    static std::mt19937 generator(static_cast<unsigned>(testing::rank_of()));
     return generator;
   }
   static at::Tensor forward(torch::autograd::AutogradContext* /*context*/, const at::Tensor& x) {
@@ -91,7 +92,7 @@ BOOST_AUTO_TEST_CASE(folding_is_transposed, *utf::label("gradient")) {
   for (const auto& [grid, padding, name] : testing::network_grids())
     for (const Sides sides : {Sides::all, Sides::remote, Sides::local}) {
       const FieldHalo halo(grid, padding);
-      const auto seed = static_cast<std::uint64_t>(testing::rank_in(PETSC_COMM_WORLD));
+      const auto seed = static_cast<std::uint64_t>(testing::rank_of());
       const at::Tensor x = framed_part(*grid, whole_fields(*grid, 5), 0).requires_grad_(true);
       const at::Tensor y = halo.extend(x, 2, sides);
       const at::Tensor w = random_tensor(y.sizes(), 10 + seed).requires_grad_(true);
@@ -155,7 +156,7 @@ BOOST_AUTO_TEST_CASE(another_order_is_refused, *utf::label("np2")) {
   const at::Tensor a = halo.extend(x, 1);
   const at::Tensor b = halo.extend(x, 1);
   const at::Tensor w = at::ones_like(a);
-  const bool swapped = testing::rank_in(PETSC_COMM_WORLD) == 1;
+  const bool swapped = testing::rank_of() == 1;
   BOOST_CHECK_EXCEPTION(
       torch::autograd::grad({swapped ? a : b}, {x}, {w}), std::exception, [](const std::exception& e) {
         return std::string(e.what()).find("all ranks must evaluate and differentiate the same graph") !=

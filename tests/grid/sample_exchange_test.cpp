@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/core/ranks.hpp"
 #include "grid/grids.hpp"
@@ -23,7 +24,7 @@ struct Setting {
   Setting()
       : grid(std::make_shared<const CellGrid>(PETSC_COMM_WORLD,
                                               testing::Axes{testing::periodic_axis(6), testing::periodic_axis(5)})) {
-    MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+    rank = testing::rank_of();
     samples = core::counts_of_ranks(PETSC_COMM_WORLD, rank == 1 ? 0 : rank + 2);
     for (std::size_t r = 0; r < samples.size(); ++r) total += samples[r];
     all = at::arange(total * fields * 30, at::kDouble).view({total, fields * 30});

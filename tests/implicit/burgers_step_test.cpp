@@ -1,5 +1,6 @@
 #include "espalier/implicit/burgers_step.hpp"
 
+#include "core/rank.hpp"
 #include "core/scoped_options.hpp"
 #include "implicit/periodic_step.hpp"
 
@@ -133,8 +134,7 @@ BOOST_AUTO_TEST_CASE(bad_grids_settings_and_states_are_refused,
   BOOST_CHECK_THROW(BurgersStep(line({}), Settings{viscosity, 0}), UserError);
   BOOST_CHECK_THROW(BurgersStep(line({}), Settings{viscosity, -step}), UserError);
   BurgersStep inviscid(line({}), Settings{0, step});
-  int rank = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   // One entry too many, on one rank only.
   const auto cells = static_cast<std::size_t>(inviscid.grid().local_cells());
   const auto u = testing::vector_of(testing::Numbers(2 * cells + (rank == 0 ? 1 : 0), 0.5), PETSC_COMM_WORLD);

@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
+#include "core/rank.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/model/gradient_check.hpp"
@@ -288,8 +289,7 @@ BOOST_AUTO_TEST_CASE(molarities_are_kept_once_or_solved_for_again,
     const at::Tensor expected = keeping.gradient(*integrator).theta;
     const double bytes =
         static_cast<double>(3 * (sweeps == 0 ? 1 : sweeps + 2) * samples * columns * rows) * sizeof(double);
-    int size = 1;
-    MPI_Comm_size(PETSC_COMM_WORLD, &size);
+    const int size = testing::size_of();
     BOOST_TEST(keeping.term->peak_kept_bytes() == bytes / size);
     const long solved = keeping.term->iterations_forward();
     InfiltrationSettings settings = settings_of(sweeps);

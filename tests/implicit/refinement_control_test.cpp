@@ -1,5 +1,6 @@
 // The control of refinement: known histories, and another implementation that starts from scratch for every value.
 #include "espalier/implicit/refinement_control.hpp"
+#include "core/messages.hpp"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
@@ -154,12 +155,7 @@ class Draw {
 
 std::string refusal(const std::string& name, const std::string& value) {
   RefinementSettings s;
-  try {
-    s.set(name, value);
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "accepted";
+  return espalier::testing::message_of<std::invalid_argument>([&] { s.set(name, value); });
 }
 
 }  // namespace

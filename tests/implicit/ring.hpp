@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/implicit/residual.hpp"
 #include "espalier/model/term.hpp"
@@ -22,17 +24,13 @@
 namespace ring {
 
 using namespace espalier;
+using testing::message_of;
+using testing::rank_of;
 using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 
 constexpr int points = 9;
 constexpr int parameter_count = 4;
-
-inline int rank_of(MPI_Comm comm) {
-  int rank = 0;
-  MPI_Comm_rank(comm, &rank);
-  return rank;
-}
 
 /// Numbers in [-1, 1] that look irregular, [rows, columns].
 inline Matrix some_matrix(int rows, int columns, int seed) {
@@ -44,7 +42,7 @@ inline Matrix some_matrix(int rows, int columns, int seed) {
 /// the second, ...
 struct Layout {
   explicit Layout(int number_of_samples) : samples(number_of_samples) {
-    MPI_Comm_size(comm, &ranks);
+    ranks = testing::size_of(comm);
     first = begin_of(rank_of(comm));
     count = begin_of(rank_of(comm) + 1) - first;
   }
@@ -263,17 +261,6 @@ inline Vector theta_bar_of(const nn::FlatParameters& parameters) {
   Vector bar = Eigen::Map<const Vector>(parameters.gradient().data_ptr<double>(), parameters.count());
   MPI_Allreduce(MPI_IN_PLACE, bar.data(), static_cast<int>(bar.size()), MPI_DOUBLE, MPI_SUM, PETSC_COMM_WORLD);
   return bar;
-}
-
-/// The text of the exception of type E that `body` throws; empty if it throws none.
-template <class E, class Body>
-std::string message_of(const Body& body) {
-  try {
-    body();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
 }
 
 }  // namespace ring

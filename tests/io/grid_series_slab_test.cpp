@@ -3,6 +3,8 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/core/session.hpp"
 #include "io/temporary_folder.hpp"
@@ -17,19 +19,7 @@ namespace utf = boost::unit_test;
 
 namespace {
 
-int rank_of(MPI_Comm comm) {
-  int rank = 0;
-  MPI_Comm_rank(comm, &rank);
-  return rank;
-}
-
-int size_of(MPI_Comm comm) {
-  int size = 1;
-  MPI_Comm_size(comm, &size);
-  return size;
-}
-
-bool last_rank() { return rank_of(MPI_COMM_WORLD) == size_of(MPI_COMM_WORLD) - 1; }
+bool last_rank() { return testing::rank_of() == testing::size_of() - 1; }
 
 // Four trajectories of three states on 6 x 4 cells, a steady field and a moving one.
 io::GridSeries header() {
@@ -46,8 +36,8 @@ io::GridSeries header() {
 
 // Columns for two or more ranks, rows for the rest: neither is contiguous in the file.
 GridBox my_box(MPI_Comm comm) {
-  const auto rank = static_cast<std::size_t>(rank_of(comm));
-  const auto size = static_cast<std::size_t>(size_of(comm));
+  const auto rank = static_cast<std::size_t>(testing::rank_of(comm));
+  const auto size = static_cast<std::size_t>(testing::size_of(comm));
   const std::size_t columns = size % 2 == 0 ? 2 : 1;
   const std::size_t rows = size / columns;
   const std::size_t i = rank / columns;
@@ -114,7 +104,7 @@ void check_boxes(MPI_Comm comm, const std::string& path) {
 
 void on_one_rank(const std::function<void()>& body) {
   core::agree(MPI_COMM_WORLD, [&] {
-    if (rank_of(MPI_COMM_WORLD) == 0) body();
+    if (testing::rank_of() == 0) body();
   });
 }
 
@@ -138,12 +128,12 @@ BOOST_AUTO_TEST_CASE(series_of_one_rank_are_read_by_box) {
 
 BOOST_AUTO_TEST_CASE(other_numbers_of_ranks_write_and_read_the_same) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
-  const int size = size_of(MPI_COMM_WORLD);
+  const int size = testing::size_of();
   for (const int ranks : {1, 2, 3, 4, 6}) {
     if (ranks > size) continue;
     const std::string path = folder.file("np" + std::to_string(ranks) + ".h5");
     MPI_Comm some = MPI_COMM_NULL;
-    MPI_Comm_split(MPI_COMM_WORLD, rank_of(MPI_COMM_WORLD) < ranks ? 0 : MPI_UNDEFINED, 0, &some);
+    MPI_Comm_split(MPI_COMM_WORLD, testing::rank_of() < ranks ? 0 : MPI_UNDEFINED, 0, &some);
     if (some != MPI_COMM_NULL) {
       write_by_snapshot(some, path);
       check_boxes(some, folder.file("np1.h5"));
@@ -160,9 +150,9 @@ BOOST_AUTO_TEST_CASE(other_numbers_of_ranks_write_and_read_the_same) {
 BOOST_AUTO_TEST_CASE(groups_have_their_own_trajectories) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
   const std::string path = folder.file("a.h5");
-  const int size = size_of(MPI_COMM_WORLD);
+  const int size = testing::size_of();
   const std::size_t groups = size == 1 ? 1 : 2;
-  const auto group = static_cast<std::size_t>(rank_of(MPI_COMM_WORLD)) % groups;
+  const auto group = static_cast<std::size_t>(testing::rank_of()) % groups;
   MPI_Comm mine = MPI_COMM_NULL;
   MPI_Comm_split(MPI_COMM_WORLD, static_cast<int>(group), 0, &mine);
   const std::size_t r0 = 4 / groups * group;

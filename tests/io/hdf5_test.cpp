@@ -10,6 +10,8 @@
 #include <limits>
 #include <thread>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -245,8 +247,7 @@ BOOST_AUTO_TEST_CASE(the_printing_of_other_users_of_hdf5_is_left_as_it_was) {
 
 BOOST_AUTO_TEST_CASE(ranks_read_one_file_at_once, *boost::unit_test::label("np2")) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   if (rank == 0) write_example(folder.file("a.h5"));
   MPI_Barrier(MPI_COMM_WORLD);
   const Hdf5Reader reader(folder.file("a.h5"));

@@ -7,6 +7,8 @@
 #include <csignal>
 #include <limits>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/core/session.hpp"
 #include "io/temporary_folder.hpp"
@@ -26,22 +28,10 @@ namespace {
 
 const Shape grid = {3, 5, 4};
 
-int rank_of(MPI_Comm comm) {
-  int rank = 0;
-  MPI_Comm_rank(comm, &rank);
-  return rank;
-}
-
-int size_of(MPI_Comm comm) {
-  int size = 1;
-  MPI_Comm_size(comm, &size);
-  return size;
-}
-
 // This rank's rows of the middle axis; with more ranks than rows some have none.
 Slab my_part(MPI_Comm comm, const Shape& shape = grid) {
-  const auto rank = static_cast<std::size_t>(rank_of(comm));
-  const auto size = static_cast<std::size_t>(size_of(comm));
+  const auto rank = static_cast<std::size_t>(testing::rank_of(comm));
+  const auto size = static_cast<std::size_t>(testing::size_of(comm));
   const std::size_t begin = shape[1] * rank / size;
   const std::size_t end = shape[1] * (rank + 1) / size;
   return {{0, begin, 0}, {shape[0], end - begin, shape[2]}};
@@ -119,7 +109,7 @@ void check_slabs(MPI_Comm comm, const std::string& path, std::size_t piece_bytes
 class FirstRanks {
  public:
   explicit FirstRanks(int ranks) {
-    MPI_Comm_split(MPI_COMM_WORLD, rank_of(MPI_COMM_WORLD) < ranks ? 0 : MPI_UNDEFINED, 0, &comm_);
+    MPI_Comm_split(MPI_COMM_WORLD, testing::rank_of() < ranks ? 0 : MPI_UNDEFINED, 0, &comm_);
   }
   ~FirstRanks() {
     if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
@@ -133,7 +123,7 @@ class FirstRanks {
   MPI_Comm comm_ = MPI_COMM_NULL;
 };
 
-bool last_rank() { return rank_of(MPI_COMM_WORLD) == size_of(MPI_COMM_WORLD) - 1; }
+bool last_rank() { return testing::rank_of() == testing::size_of() - 1; }
 
 }  // namespace
 
@@ -161,14 +151,14 @@ BOOST_AUTO_TEST_CASE(slabs_go_in_pieces) {
 // Boxes in all axes, in an order that is not that of the file, and ranks without any.
 BOOST_AUTO_TEST_CASE(boxes_and_empty_slabs) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
-  const int size = size_of(MPI_COMM_WORLD);
+  const int size = testing::size_of();
   const auto owner = [size](int box) { return (3 * box + 1) % size; };
   ParallelHdf5Writer writer(MPI_COMM_WORLD, folder.file("a.h5"));
   writer.create<double>("x", grid);
   for (int box = 0; box < 4; ++box) {
     const std::size_t j = box % 2 == 0 ? 2 : 0;
     const std::size_t k = box / 2 == 0 ? 1 : 0;
-    const bool mine = rank_of(MPI_COMM_WORLD) == owner(box);
+    const bool mine = testing::rank_of() == owner(box);
     const Slab slab = {{0, j, k}, {mine ? grid[0] : 0, j == 2 ? 3U : 2U, k == 1 ? 3U : 1U}};
     const std::vector<double> values = values_of<double>(slab);
     writer.write_slab("x", slab.offset, slab.count, mine ? values.data() : nullptr);
@@ -183,7 +173,7 @@ BOOST_AUTO_TEST_CASE(boxes_and_empty_slabs) {
 
 BOOST_AUTO_TEST_CASE(files_do_not_depend_on_the_number_of_ranks) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
-  const int size = size_of(MPI_COMM_WORLD);
+  const int size = testing::size_of();
   const std::string reference = folder.file("np1.h5");
   for (const int writers : {1, 2, 3, 4, 6}) {
     if (writers > size) continue;
@@ -203,7 +193,7 @@ BOOST_AUTO_TEST_CASE(files_do_not_depend_on_the_number_of_ranks) {
 BOOST_AUTO_TEST_CASE(serial_files_are_read_by_slab) {
   const TemporaryFolder folder(MPI_COMM_WORLD);
   core::agree(MPI_COMM_WORLD, [&] {
-    if (rank_of(MPI_COMM_WORLD) != 0) return;
+    if (testing::rank_of() != 0) return;
     Hdf5Writer writer(folder.file("a.h5"));
     writer.write("g/x", grid, values_of<double>(whole));
     writer.commit();
@@ -246,7 +236,7 @@ BOOST_AUTO_TEST_CASE(overlapping_slabs_are_found) {
     writer.create<float>("x", {4});
     for (const std::size_t offset : {0U, 1U}) {
       const std::vector<float> values = {1.0F + static_cast<float>(offset), 3};
-      writer.write_slab("x", {offset}, {rank_of(MPI_COMM_WORLD) == 0 ? 2U : 0U}, values.data());
+      writer.write_slab("x", {offset}, {testing::rank_of() == 0 ? 2U : 0U}, values.data());
     }
     writer.commit(read_back);
   };
@@ -286,7 +276,7 @@ BOOST_AUTO_TEST_CASE(a_slab_outside_on_one_rank_is_an_error_of_all) {
 }
 
 BOOST_AUTO_TEST_CASE(ranks_that_make_different_calls_are_told) {
-  if (size_of(MPI_COMM_WORLD) == 1) return;
+  if (testing::size_of() == 1) return;
   const TemporaryFolder folder(MPI_COMM_WORLD);
   ParallelHdf5Writer writer(MPI_COMM_WORLD, folder.file("a.h5"));
   const std::size_t mine = last_rank() ? 1 : 0;
@@ -307,7 +297,7 @@ BOOST_AUTO_TEST_CASE(calls_that_make_no_sense_are_refused) {
   BOOST_CHECK_THROW(writer.write_slab<double>("x", {0}, {2}, nullptr), InternalError);
   BOOST_CHECK_THROW(writer.attribute("z", "a", 1), InternalError);
   BOOST_CHECK_THROW(writer.write("y", {2}, std::vector<double>{1}), InternalError);
-  writer.write_slab("x", {0}, {rank_of(MPI_COMM_WORLD) == 0 ? 2U : 0U}, values_of<double>(whole).data());
+  writer.write_slab("x", {0}, {testing::rank_of() == 0 ? 2U : 0U}, values_of<double>(whole).data());
   writer.commit();
   BOOST_CHECK_THROW(writer.group("g"), InternalError);
 }
@@ -332,7 +322,7 @@ BOOST_AUTO_TEST_CASE(files_that_cannot_be_read_are_explained) {
   BOOST_CHECK_EXCEPTION(read(folder.path()), UserError, mentions("it is a folder"));
   const auto on_one_rank = [](const auto& change) {
     core::agree(MPI_COMM_WORLD, [&] {
-      if (rank_of(MPI_COMM_WORLD) == 0) change();
+      if (testing::rank_of() == 0) change();
     });
   };
   on_one_rank([&] { testing::put(folder.file("text.h5"), "no HDF5 at all"); });
@@ -360,7 +350,7 @@ BOOST_AUTO_TEST_CASE(integers_that_do_not_fit_are_refused_on_all_ranks) {
   writer.write("wide", {2}, std::vector<double>{1e300, 1});
   writer.commit();
   const ParallelHdf5Reader reader(MPI_COMM_WORLD, folder.file("a.h5"));
-  const bool mine = rank_of(MPI_COMM_WORLD) == 0;  // the others read what fits
+  const bool mine = testing::rank_of() == 0;  // the others read what fits
   std::vector<float> narrow(1);
   BOOST_CHECK_EXCEPTION(reader.read_slab("wide", {mine ? 0U : 1U}, {1}, narrow.data()), UserError,
                         mentions("'wide'", "do not fit the 32-bit type"));

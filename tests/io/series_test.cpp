@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <limits>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
 

@@ -71,15 +71,4 @@ inline void truncate(const std::string& path, double part) {
   std::filesystem::resize_file(path, static_cast<std::uintmax_t>(part * size));
 }
 
-/// For BOOST_CHECK_EXCEPTION: true if the message holds all the words; else it is printed.
-template <class... Words>
-auto mentions(Words... words) {
-  return [=](const std::exception& error) {
-    const std::string text = error.what();
-    const bool all = ((text.find(words) != std::string::npos) && ...);
-    if (!all) std::printf("the message was: %s\n", text.c_str());
-    return all;
-  };
-}
-
 }  // namespace espalier::testing

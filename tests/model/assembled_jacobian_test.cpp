@@ -7,6 +7,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/rank.hpp"
 #include "espalier/model/neural_term.hpp"
 #include "espalier/model/shell_operators.hpp"
 #include "model/vectors.hpp"
@@ -28,15 +29,9 @@ namespace {
 
 constexpr std::int64_t width = 6;
 
-int rank_of_world() {
-  int rank = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  return rank;
-}
-
 /// 4 samples on the first rank, none on the second, 2 on the third, ...
 std::size_t samples_here() {
-  const int rank = rank_of_world();
+  const int rank = testing::rank_of();
   return rank == 0 ? 4 : rank == 1 ? 0 : 2;
 }
 
@@ -152,9 +147,8 @@ BOOST_AUTO_TEST_CASE(products_and_solves_follow_the_point) {
 
 // Only the last rank's samples couple, and all ranks must learn of it.
 BOOST_AUTO_TEST_CASE(samples_that_couple_are_refused) {
-  int size = 1;
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
-  const bool last = rank_of_world() == size - 1;
+  const int size = testing::size_of();
+  const bool last = testing::rank_of() == size - 1;
   const auto u = vector_of(some_numbers(last ? 6 : 3, 1), PETSC_COMM_WORLD);
   QuadraticTerm term;
   AssembledJacobian jacobian(u.get(), 3);

@@ -3,6 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/rank.hpp"
 #include "espalier/model/finite_volume_term.hpp"
 #include "grid/grids.hpp"
 #include "model/finite_volume_reference.hpp"
@@ -173,10 +174,8 @@ BOOST_AUTO_TEST_CASE(bad_coefficients_are_refused_on_all_ranks,
   const grid::Boundary wall{grid::BoundaryType::dirichlet, 1};
   const grid::Boundary flux{grid::BoundaryType::neumann, 0.5};
   const Problem problem({testing::bounded_axis(8, wall, wall)}, EllipticTerm::Rows::plain);
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  const int rank = testing::rank_of();
+  const int size = testing::size_of();
   for (const double bad : {0.0, -1.0, std::nan("")}) {
     at::Tensor d = problem.d.clone();
     if (rank == size - 1) d[1][2] = bad;

@@ -3,6 +3,8 @@
 #include <boost/test/unit_test.hpp>
 #include <set>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "model/finite_volume_reference.hpp"
 
 using namespace espalier;
@@ -184,16 +186,6 @@ petsc::VecHandle constant_like(Vec vec, double value) {
 petsc::VecHandle column(const Problem& problem, const Numbers& whole, std::size_t sample) {
   const auto start = whole.begin() + static_cast<long>(sample * problem.cells);
   return problem.vec(Numbers(start, start + static_cast<long>(problem.cells)));
-}
-
-template <class Failure>
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Failure& failure) {
-    return failure.what();
-  }
-  return "";
 }
 
 }  // namespace
@@ -380,7 +372,7 @@ BOOST_AUTO_TEST_CASE(bad_settings_and_fields_are_refused, *utf::label("unit") * 
     change(settings);
     const auto fields = std::make_shared<testing::PlainFields>(
         names, at::ones({static_cast<std::int64_t>(names.size()), cells}, at::kDouble));
-    return message_of<UserError>([&] { FiniteVolumeTerm(grid, settings, fields); });
+    return testing::message_of<UserError>([&] { FiniteVolumeTerm(grid, settings, fields); });
   };
   const auto nothing = [](FiniteVolumeSettings&) {};
   BOOST_TEST(refused(nothing, {"velocity_x", "diffusivity"}).empty());
@@ -401,10 +393,8 @@ BOOST_AUTO_TEST_CASE(bad_values_are_refused_on_all_ranks,
   const auto grid = std::make_shared<const grid::CellGrid>(PETSC_COMM_WORLD,
                                                            Axes{testing::periodic_axis(4), testing::periodic_axis(8)});
   const std::int64_t cells = grid->local_cells();
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  const int rank = testing::rank_of();
+  const int size = testing::size_of();
   const bool last = rank == size - 1;
   const auto state = vector_of(Numbers(static_cast<std::size_t>(cells), 1), PETSC_COMM_WORLD);
   const auto f = unwritten_like(state.get());
@@ -416,7 +406,7 @@ BOOST_AUTO_TEST_CASE(bad_values_are_refused_on_all_ranks,
     settings.diffusivity_floor = floor;
     FiniteVolumeTerm term(grid, settings,
                           std::make_shared<testing::PlainFields>(std::vector<std::string>{"diffusivity"}, values));
-    return message_of<NumericalError>([&] { term.apply(0, state.get(), f.get()); });
+    return testing::message_of<NumericalError>([&] { term.apply(0, state.get(), f.get()); });
   };
   auto corner = grid->corner();
   MPI_Bcast(corner.data(), 3, MPIU_INT, size - 1, PETSC_COMM_WORLD);
@@ -432,7 +422,7 @@ BOOST_AUTO_TEST_CASE(bad_values_are_refused_on_all_ranks,
   const at::Tensor wrong = at::ones({1, cells + (last ? 1 : 0)}, at::kDouble);
   FiniteVolumeTerm term(grid, {},
                         std::make_shared<testing::PlainFields>(std::vector<std::string>{"diffusivity"}, wrong));
-  BOOST_TEST(message_of<UserError>([&] { term.apply(0, state.get(), f.get()); }).find("shape [1, ") !=
+  BOOST_TEST(testing::message_of<UserError>([&] { term.apply(0, state.get(), f.get()); }).find("shape [1, ") !=
              std::string::npos);
   FiniteVolumeTerm plain(grid, {});
   const auto longer = vector_of(Numbers(static_cast<std::size_t>(cells + (last ? 1 : 0)), 1), PETSC_COMM_WORLD);

@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
+#include "core/rank.hpp"
 #include "espalier/model/neural_term.hpp"
 #include "model/vectors.hpp"
 
@@ -18,8 +19,7 @@ namespace utf = boost::unit_test;
 BOOST_AUTO_TEST_SUITE(model_gradient_check, *utf::label("unit"))
 
 BOOST_AUTO_TEST_CASE(right_products_agree_to_rounding, *utf::label("np1") * utf::label("np2")) {
-  int rank = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   QuadraticTerm quadratic;
   model::NeuralTerm neural(testing::small_mlp(3));
   for (unsigned seed = 1; seed < 6; ++seed) {

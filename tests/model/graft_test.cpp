@@ -4,6 +4,8 @@
 #include <boost/test/unit_test.hpp>
 #include <functional>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/model/neural_term.hpp"
 #include "io/temporary_folder.hpp"
@@ -22,12 +24,6 @@ namespace utf = boost::unit_test;
 namespace {
 
 constexpr PetscInt width = 2;
-
-int rank() {
-  int value = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &value);
-  return value;
-}
 
 /// The oscillator u_1' = u_2, u_2' = -u_1^3, one on each rank; the reference for all that follows.
 PetscErrorCode oscillator(TS, PetscReal, Vec u, Vec f, void*) noexcept {
@@ -145,7 +141,7 @@ class Problem {
   TSType type_;
 };
 
-Numbers start() { return {1.0 + 0.25 * rank(), -0.5}; }
+Numbers start() { return {1.0 + 0.25 * testing::rank_of(), -0.5}; }
 
 /// The gradient against central differences in every entry; each rank's loss is a function of its own entries only,
 /// and all ranks vary the same parameter at the same time.

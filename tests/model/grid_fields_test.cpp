@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
 #include "nn/tensors.hpp"

@@ -3,6 +3,8 @@
 #include <Eigen/Dense>
 #include <boost/test/unit_test.hpp>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/model/gradient_check.hpp"
 #include "io/temporary_folder.hpp"
 #include "model/vectors.hpp"
@@ -216,8 +218,7 @@ BOOST_AUTO_TEST_CASE(sizes_that_do_not_fit_are_the_users_errors) {
 }
 
 BOOST_AUTO_TEST_CASE(a_distributed_matrix_is_refused, *utf::label("np2")) {
-  int size = 1;
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  const int size = testing::size_of();
   if (size == 1) return;
   petsc::MatHandle matrix;
   ESPALIER_CALL(MatCreateAIJ(PETSC_COMM_WORLD, 1, 1, 2, 2, 1, nullptr, 0, nullptr, matrix.out()));
@@ -225,8 +226,7 @@ BOOST_AUTO_TEST_CASE(a_distributed_matrix_is_refused, *utf::label("np2")) {
 }
 
 BOOST_AUTO_TEST_CASE(ranks_work_on_their_own_samples, *utf::label("np2")) {
-  int rank = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   const auto matrix = sparse(example());
   LinearTerm term(matrix.get(), LinearSolver::lu_sparse);
   const Numbers numbers = some_numbers(rank == 0 ? 3 * dof : 0, 1);

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/model/gradient_check.hpp"
 #include "io/temporary_folder.hpp"
@@ -161,10 +163,8 @@ BOOST_AUTO_TEST_CASE(taylor_remainders_of_both_networks, *utf::label("gradient")
 
 BOOST_AUTO_TEST_CASE(ranks_add_up_to_the_whole,
                      *utf::label("gradient") * utf::label("np1") * utf::label("np2") * utf::label("np4")) {
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  const int rank = testing::rank_of();
+  const int size = testing::size_of();
   const auto points = random_tensor({cells, 2}, 1);
   const auto field = make_field();
   const std::vector<double> times = {0.2, 0.4};

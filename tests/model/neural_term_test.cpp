@@ -2,6 +2,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
 #include "model/vectors.hpp"
@@ -212,8 +214,7 @@ BOOST_AUTO_TEST_CASE(states_that_do_not_fit_are_the_users_errors) {
 }
 
 BOOST_AUTO_TEST_CASE(a_rank_may_have_no_samples, *utf::label("gradient") * utf::label("np2")) {
-  int rank = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   NeuralTerm term(small_mlp(width));
   term.keep_evaluations(true);
   const auto u = vector_of(rank == 0 ? point(0) : Numbers{}, PETSC_COMM_WORLD);

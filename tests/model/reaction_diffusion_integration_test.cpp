@@ -2,6 +2,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
+#include "core/rank.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/model/gradient_check.hpp"
 #include "espalier/model/gray_scott.hpp"
@@ -120,8 +121,7 @@ std::vector<std::string> preconditioners() {
                                   field_by_field + "additive",
                                   field_by_field + "multiplicative",
                                   field_by_field + "schur -samples_pc_fieldsplit_schur_precondition a11"};
-  int size = 1;
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  const int size = testing::size_of();
   if (size == 1) all.emplace_back("-samples_pc_type ilu");
   return all;
 }
@@ -204,8 +204,7 @@ BOOST_AUTO_TEST_CASE(gradients_do_not_depend_on_the_number_of_ranks, *utf::label
   const ScopedOptions options(tight);
   const Problem problem(PETSC_COMM_WORLD);
   const Problem alone(PETSC_COMM_SELF);
-  int ranks = 1;
-  MPI_Comm_size(PETSC_COMM_WORLD, &ranks);
+  const int ranks = testing::size_of();
   for (const std::string method : {"l2", "3", "cn"}) {
     // Alone by products, with others by products or the matrix.
     const at::Tensor whole = alone.gradient(*alone.integrator(method));

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/model/gradient_check.hpp"
 #include "espalier/petsc/matrix_fields.hpp"
 #include "model/reaction_diffusion_reference.hpp"
@@ -117,24 +119,13 @@ double largest(const Numbers& numbers) {
 /// grid, in turn.
 void for_problems(const std::function<void(const Problem&)>& body) {
   const auto axes = testing::various_axes();
-  int ranks = 1;
-  MPI_Comm_size(PETSC_COMM_WORLD, &ranks);
+  const int ranks = testing::size_of();
   const std::size_t count = ranks > 4 ? 1 : ranks > 2 ? 2 : systems.size();
   for (std::size_t k = 0; k < axes.size(); ++k)
     for (std::size_t n = 0; n < count; ++n) {
       const System& system = systems[(k + n) % systems.size()];
       BOOST_TEST_CONTEXT("axes " << k << ", " << system.name) { body(Problem(axes[k], system)); }
     }
-}
-
-template <class Failure>
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Failure& failure) {
-    return failure.what();
-  }
-  return "";
 }
 
 }  // namespace
@@ -280,7 +271,8 @@ BOOST_AUTO_TEST_CASE(linearisations_keep_their_point, *utf::label("unit") * utf:
 BOOST_AUTO_TEST_CASE(bad_input_is_refused, *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
   const auto grid = std::make_shared<const grid::CellGrid>(PETSC_COMM_WORLD, Axes{testing::periodic_axis(8)});
   const auto refused = [&](std::vector<double> diffusivities, Rates rates) {
-    return message_of<UserError>([&] { ReactionDiffusionTerm(grid, diffusivities, testing::reaction_of(rates)); });
+    return testing::message_of<UserError>(
+        [&] { ReactionDiffusionTerm(grid, diffusivities, testing::reaction_of(rates)); });
   };
   BOOST_TEST(refused({0, 0}, Rates::gray_scott).empty());
   BOOST_TEST(refused({1}, Rates::gray_scott).find("2 fields") != std::string::npos);
@@ -292,7 +284,8 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused, *utf::label("unit") * utf::label("np1
   ReactionDiffusionTerm term(grid, {1, 1});
   const auto cells = static_cast<std::size_t>(grid->local_cells());
   const auto u = vector_of(Numbers(3 * cells, 0), PETSC_COMM_WORLD);
-  const std::string message = message_of<UserError>([&] { term.apply(0, u.get(), unwritten_like(u.get()).get()); });
+  const std::string message =
+      testing::message_of<UserError>([&] { term.apply(0, u.get(), unwritten_like(u.get()).get()); });
   BOOST_TEST(message.find("[samples, fields, local cells]") != std::string::npos);
 }
 

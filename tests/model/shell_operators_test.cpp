@@ -2,6 +2,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/rank.hpp"
 #include "espalier/model/neural_term.hpp"
 #include "espalier/petsc/gradient_vec.hpp"
 #include "model/vectors.hpp"
@@ -28,8 +29,7 @@ namespace {
 constexpr std::int64_t width = 3;
 
 std::size_t local_length() {
-  int rank = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   return static_cast<std::size_t>(width * (rank == 0 ? 4 : 2));
 }
 

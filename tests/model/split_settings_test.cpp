@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/messages.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/grid/periodic_stencil.hpp"

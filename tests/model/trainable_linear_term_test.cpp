@@ -5,6 +5,7 @@
 #include <Eigen/Dense>
 #include <boost/test/unit_test.hpp>
 
+#include "core/messages.hpp"
 #include "espalier/grid/periodic_stencil.hpp"
 #include "espalier/model/gradient_check.hpp"
 #include "espalier/model/neural_term.hpp"

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
 #include "nn/graphs.hpp"

@@ -10,6 +10,7 @@
 #include <functional>
 #include <set>
 
+#include "core/messages.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/model/gradient_check.hpp"
 #include "io/temporary_folder.hpp"

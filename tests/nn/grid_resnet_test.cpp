@@ -5,6 +5,7 @@
 #include <boost/test/unit_test.hpp>
 #include <string>
 
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/nn/resnet.hpp"
 #include "nn/parts.hpp"
@@ -86,8 +87,8 @@ BOOST_AUTO_TEST_CASE(values_and_products_are_those_on_one_rank, *utf::label("gra
 }
 
 BOOST_AUTO_TEST_CASE(bytes_are_those_of_the_stencil) {
-  const auto grid = std::make_shared<grid::CellGrid>(
-      PETSC_COMM_WORLD, std::vector<grid::Axis>{{6 * testing::size_of(PETSC_COMM_WORLD), 0, 1, {}, {}}});
+  const auto grid = std::make_shared<grid::CellGrid>(PETSC_COMM_WORLD,
+                                                     std::vector<grid::Axis>{{6 * testing::size_of(), 0, 1, {}, {}}});
   nn::ResnetSettings s;
   s.hidden = 5;
   s.blocks = 3;
@@ -97,7 +98,7 @@ BOOST_AUTO_TEST_CASE(bytes_are_those_of_the_stencil) {
     const at::Tensor u = random_tensor({samples, network.inputs()}, 1);
     const at::Tensor y = at::empty({samples, network.outputs()}, u.options());
     network.forward(0, u, y);
-    const bool alone = testing::size_of(PETSC_COMM_WORLD) == 1;
+    const bool alone = testing::size_of() == 1;
     // Both sides: one cell of each hidden channel before each of six convolutions, or six cells of each input.
     const std::int64_t numbers = exchange == HaloExchange::layer ? 6 * s.hidden : 6 * s.channels_in;
     const std::int64_t forward = alone ? 0 : 2 * samples * numbers * static_cast<std::int64_t>(sizeof(double));
@@ -109,7 +110,7 @@ BOOST_AUTO_TEST_CASE(bytes_are_those_of_the_stencil) {
 }
 
 BOOST_AUTO_TEST_CASE(impossible_grids_are_refused) {
-  const int ranks = testing::size_of(PETSC_COMM_WORLD);
+  const int ranks = testing::size_of();
   const grid::Boundary wall{grid::BoundaryType::neumann, 0};
   const auto grid =
       std::make_shared<grid::CellGrid>(PETSC_COMM_WORLD, std::vector<grid::Axis>{{3 * ranks, 0, 1, wall, wall}});

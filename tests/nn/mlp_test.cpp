@@ -9,6 +9,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/messages.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"

@@ -10,24 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "core/rank.hpp"
 #include "espalier/grid/cell_grid.hpp"
 #include "espalier/grid/field_halo.hpp"
 #include "espalier/nn/network.hpp"
 #include "nn/tensors.hpp"
 
 namespace espalier::testing {
-
-inline int rank_in(MPI_Comm comm) {
-  int rank = 0;
-  MPI_Comm_rank(comm, &rank);
-  return rank;
-}
-
-inline int size_of(MPI_Comm comm) {
-  int size = 1;
-  MPI_Comm_size(comm, &size);
-  return size;
-}
 
 struct NetworkGrid {
   std::shared_ptr<const grid::CellGrid> grid;
@@ -38,7 +27,7 @@ struct NetworkGrid {
 /// One to three axes, periodic or not, with each padding; four cells for each of `ranks` along an axis that all of them
 /// share, so that halos of three cells fit.
 inline std::vector<NetworkGrid> network_grids(MPI_Comm comm = PETSC_COMM_WORLD, int ranks = 0, PetscInt alignment = 1) {
-  if (ranks == 0) ranks = size_of(PETSC_COMM_WORLD);
+  if (ranks == 0) ranks = testing::size_of();
   const grid::Boundary wall{grid::BoundaryType::neumann, 0};
   const auto open = [&](PetscInt n) { return grid::Axis{n, 0, 1, wall, wall}; };
   const auto ring = [](PetscInt n) { return grid::Axis{n, 0, 1, {}, {}}; };

@@ -7,6 +7,7 @@
 #include <boost/test/unit_test.hpp>
 #include <string>
 
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "nn/parts.hpp"
 #include "nn/tensors.hpp"
@@ -78,7 +79,7 @@ BOOST_AUTO_TEST_SUITE(nn_unet, *utf::label("distributed") * utf::label("np1") * 
                                    utf::label("np4") * utf::label("np6"))
 
 BOOST_AUTO_TEST_CASE(values_and_products_are_those_on_one_rank, *utf::label("gradient")) {
-  for (const auto& on : testing::network_grids(PETSC_COMM_WORLD, 2 * testing::size_of(PETSC_COMM_WORLD), 4)) {
+  for (const auto& on : testing::network_grids(PETSC_COMM_WORLD, 2 * testing::size_of(), 4)) {
     const auto settings = settings_of(on, HaloExchange::layer);
     nn::Unet network(settings, on.grid);
     const double found = testing::disagreement(*on.grid, network, [&](const auto& theta, const at::Tensor& u) {
@@ -90,7 +91,7 @@ BOOST_AUTO_TEST_CASE(values_and_products_are_those_on_one_rank, *utf::label("gra
 
 BOOST_AUTO_TEST_CASE(one_exchange_gives_the_same, *utf::label("gradient")) {
   // Twenty-two cells are seen on each side.
-  for (const auto& on : testing::network_grids(PETSC_COMM_WORLD, 6 * testing::size_of(PETSC_COMM_WORLD), 4)) {
+  for (const auto& on : testing::network_grids(PETSC_COMM_WORLD, 6 * testing::size_of(), 4)) {
     if (on.grid->dimension() > 1) continue;
     const auto settings = settings_of(on, HaloExchange::once);
     nn::Unet network(settings, on.grid);

@@ -4,6 +4,8 @@
 #include <functional>
 #include <vector>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -99,10 +101,7 @@ BOOST_AUTO_TEST_CASE(mu_times_a_number_and_setting_mu_to_zero_form_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(duplicates_share_the_layout_and_hold_nothing, *utf::label("np1") * utf::label("np2")) {
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  const int rank = testing::rank_of();
   const PetscInt mine = rank == 0 ? 5 : 0;
   const auto mu = create_gradient_vec(PETSC_COMM_WORLD, mine);
   Recorder recorder;
@@ -130,10 +129,8 @@ BOOST_AUTO_TEST_CASE(duplicates_share_the_layout_and_hold_nothing, *utf::label("
 
 // The ranks' numbers of parameters need not agree, nor what they do with their products.
 BOOST_AUTO_TEST_CASE(local_sizes_may_differ, *utf::label("np2")) {
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  const int rank = testing::rank_of();
+  const int size = testing::size_of();
   const auto mu = create_gradient_vec(PETSC_COMM_WORLD, rank == 0 ? 7 : 3);
   PetscInt global = 0;
   ESPALIER_CALL(VecGetSize(mu.get(), &global));

@@ -4,6 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/petsc/handle.hpp"
 #include "espalier/petsc/object_state.hpp"
@@ -100,10 +102,8 @@ BOOST_AUTO_TEST_CASE(a_shape_of_another_size_is_our_bug) {
 }
 
 BOOST_AUTO_TEST_CASE(a_rank_may_have_no_entries, *utf::label("np1") * utf::label("np2")) {
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  const int rank = testing::rank_of();
+  const int size = testing::size_of();
   const std::int64_t samples = rank == size - 1 ? 0 : 3;
   const auto vec = counting(static_cast<PetscInt>(2 * samples));
   for (const Access access : {Access::read, Access::read_write, Access::write}) {

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "core/scoped_options.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/core/rank_groups.hpp"
@@ -104,7 +106,7 @@ at::Tensor gradient_alone(const nn::ResnetSettings& network, const std::string& 
                           const std::vector<PetscInt>& cells, double horizon) {
   const ScopedOptions options(tight);
   at::Tensor all = at::empty({nn::Resnet(network_with(network, cells)).parameters().count() + 1}, at::kDouble);
-  if (testing::rank_in(PETSC_COMM_WORLD) == 0) {
+  if (testing::rank_of() == 0) {
     Problem problem(PETSC_COMM_SELF, network, HaloExchange::layer, method, cells, horizon);
     const at::Tensor whole = 0.5 + 0.1 * random_tensor({samples, 2, 2 * problem.grid->global_cells()}, 7);
     auto& parameters = problem.objective->parameters();
@@ -119,15 +121,6 @@ at::Tensor gradient_alone(const nn::ResnetSettings& network, const std::string& 
 
 double relative_difference(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).norm() / b.norm()).item<double>();
-}
-
-std::string refusal(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "accepted";
 }
 
 /// A short training on the world's grid; the parameters at its end.
@@ -185,7 +178,7 @@ BOOST_AUTO_TEST_CASE(any_layout_gives_the_same_gradient, *utf::label("gradient")
   const auto network = network_of(1, false);
   const at::Tensor expected = gradient_alone(network, "3", {14, 12}, 0.2);
   for (const int groups : {1, 2, 3, 4, 6})
-    if (testing::size_of(PETSC_COMM_WORLD) % groups == 0)
+    if (testing::size_of() % groups == 0)
       BOOST_TEST(
           relative_difference(gradient(network, HaloExchange::layer, "3", {14, 12}, 0.2, groups), expected) <= 1e-12,
           groups << " groups");
@@ -203,14 +196,13 @@ BOOST_AUTO_TEST_CASE(shared_moments_and_fixed_order_change_no_result) {
   const std::string restart = folder.path() + "/shared/restart.h5";
   BOOST_TEST(at::equal(trained("", restart, 3, false, false), plain));
   BOOST_TEST(at::equal(trained("", restart, 3, true, false), plain));
-  if (testing::size_of(PETSC_COMM_WORLD) == 2)
-    BOOST_TEST(relative_difference(trained("", restart, 3, true, false, 2), plain) <= 1e-10);
+  if (testing::size_of() == 2) BOOST_TEST(relative_difference(trained("", restart, 3, true, false, 2), plain) <= 1e-10);
 }
 
 BOOST_AUTO_TEST_CASE(slices_make_up_the_parameters) {
   nn::FlatParameters parameters({at::zeros({3000}, at::kDouble).requires_grad_(true)});
-  const int rank = testing::rank_in(PETSC_COMM_WORLD);
-  const int size = testing::size_of(PETSC_COMM_WORLD);
+  const int rank = testing::rank_of();
+  const int size = testing::size_of();
   train::Reduction reduction(PETSC_COMM_WORLD, parameters, train::SumOrder::ranks);
   const train::Range own = reduction.own_slice();
   at::Tensor owners = at::full({3000}, -1.0, at::kDouble);
@@ -230,13 +222,15 @@ BOOST_AUTO_TEST_CASE(slices_make_up_the_parameters) {
 }
 
 BOOST_AUTO_TEST_CASE(impossible_layouts_are_refused) {
-  const int size = testing::size_of(PETSC_COMM_WORLD);
-  const std::string text = refusal([&] { const core::RankGroups layout(PETSC_COMM_WORLD, size + 1); });
+  const int size = testing::size_of();
+  const std::string text =
+      testing::message_of<UserError>([&] { const core::RankGroups layout(PETSC_COMM_WORLD, size + 1); });
   BOOST_TEST(text.find("-groups " + std::to_string(size + 1) + " does not divide " + std::to_string(size)) == 0);
   if (size < 4) return;
   // Three samples for four groups or six.
-  BOOST_TEST(refusal([&] { trained("", "", 1, false, false, size); }).find("share batches of 3 samples") !=
-             std::string::npos);
+  BOOST_TEST(testing::message_of<UserError>([&] {
+               trained("", "", 1, false, false, size);
+             }).find("share batches of 3 samples") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,6 +6,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/implicit/sample_krylov.hpp"
 #include "espalier/model/finite_volume_term.hpp"
@@ -58,10 +59,8 @@ at::Tensor sweeps(const at::Tensor& b, long count) {
 /// All samples, and those of this rank.
 struct Samples {
   Samples() {
-    int rank = 0;
-    int size = 1;
-    MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-    MPI_Comm_size(PETSC_COMM_WORLD, &size);
+    const int rank = testing::rank_of();
+    const int size = testing::size_of();
     const train::Range mine = train::rank_slice({0, samples}, rank, size);
     first = mine.first;
     count = mine.count;

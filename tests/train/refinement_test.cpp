@@ -7,6 +7,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 
 using namespace espalier;
@@ -45,12 +47,7 @@ train::HistoryRow after_epoch(Refinement& refinement, double validation) {
 }
 
 std::string refusal(const RefinementOptions& o) {
-  try {
-    Told().refine(o);
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "";
+  return testing::message_of<UserError>([&] { Told().refine(o); });
 }
 
 }  // namespace
@@ -93,8 +90,7 @@ BOOST_AUTO_TEST_CASE(levels_follow_the_metric, *utf::label("unit") * utf::label(
 
 // The ranks need not agree on what they measure: rank 0 decides.
 BOOST_AUTO_TEST_CASE(rank_0_decides_for_all, *utf::label("unit") * utf::label("np2") * utf::label("np4")) {
-  int rank = 0;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  const int rank = testing::rank_of();
   Told told;
   RefinementOptions o = options();
   o.metric = "own";

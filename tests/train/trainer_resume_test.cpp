@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/io/hdf5.hpp"
 #include "io/temporary_folder.hpp"
@@ -133,10 +135,8 @@ BOOST_AUTO_TEST_CASE(stopped_anywhere, *utf::label("np1") * utf::label("np2") * 
       Run stopped;
       stopped.output = folder.file("stopped");
       // One rank alone wants to stop: the others must follow.
-      int rank = 0;
-      int size = 1;
-      MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-      MPI_Comm_size(MPI_COMM_WORLD, &size);
+      const int rank = espalier::testing::rank_of();
+      const int size = espalier::testing::size_of();
       stopped.options.stop_requested = [&, rank, size] {
         return rank == size - 1 && stopped.objective.evaluations() == at + 1;
       };
@@ -161,8 +161,7 @@ BOOST_AUTO_TEST_CASE(signal, *utf::label("np1") * utf::label("np2")) {
   Run stopped;
   stopped.output = folder.path();
   stopped.options.stop_requested = nullptr;
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int rank = espalier::testing::rank_of();
   stopped.objective.before_gradient = [rank](long evaluation) {
     if (evaluation == 8 && rank == 0) (void)std::raise(SIGINT);
   };

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "io/temporary_folder.hpp"
 #include "linear_objective.hpp"
@@ -56,12 +58,6 @@ std::vector<double> plain_descent(LinearObjective& model, const Run& run) {
     losses.push_back(total / static_cast<double>(run.samples * k * run.dof));
   }
   return losses;
-}
-
-int rank_of_world() {
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  return rank;
 }
 
 }  // namespace
@@ -153,7 +149,7 @@ BOOST_AUTO_TEST_CASE(same_seed_same_bits, *utf::label("np1") * utf::label("np3")
 BOOST_AUTO_TEST_CASE(ranks_start_from_rank_0, *utf::label("np2")) {
   Run run;
   Run other;
-  if (rank_of_world() == 1) run.theta().add_(1);
+  if (espalier::testing::rank_of() == 1) run.theta().add_(1);
   run.train();
   other.train();
   BOOST_TEST(run.theta().equal(other.theta()));
@@ -180,6 +176,8 @@ BOOST_AUTO_TEST_CASE(report_rows, *utf::label("np1") * utf::label("np2")) {
     BOOST_TEST(row.at("validation").is_number() == (i % 2 == 1));
   }
   BOOST_TEST(json.at("metrics").at("loss").get<double>() == epoch_figure(run, 5, "loss"));
+  BOOST_TEST(json.at("metrics").at("ksp_its_forward").get<double>() == 6 * 30);
+  BOOST_TEST(json.at("metrics").at("ksp_its_adjoint").get<double>() == 6 * 42);
 }
 
 BOOST_AUTO_TEST_CASE(best_model_is_that_of_the_smallest_validation, *utf::label("np1") * utf::label("np2")) {
@@ -284,7 +282,7 @@ BOOST_AUTO_TEST_CASE(loss_that_is_not_finite, *utf::label("np1") * utf::label("n
   run.output = folder.path();
   run.options.restart_every = 1;
   run.objective.spoil = [](long evaluation) {
-    return evaluation == 15 && rank_of_world() == 0 ? std::numeric_limits<double>::quiet_NaN() : 0.0;
+    return evaluation == 15 && espalier::testing::rank_of() == 0 ? std::numeric_limits<double>::quiet_NaN() : 0.0;
   };
   BOOST_CHECK_EXCEPTION(run.train(), espalier::NumericalError,
                         espalier::testing::mentions("loss", "epoch 3, batch 4 of 6", "-train_lr", "0.02"));
@@ -311,11 +309,10 @@ BOOST_AUTO_TEST_CASE(gradient_that_is_not_finite, *utf::label("np1") * utf::labe
 
 // An exception on one rank becomes one on every rank, with its text.
 BOOST_AUTO_TEST_CASE(failure_on_one_rank, *utf::label("np1") * utf::label("np3")) {
-  int size = 1;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int size = espalier::testing::size_of();
   Run run;
   run.objective.before_gradient = [&](long evaluation) {
-    if (evaluation == 8 && rank_of_world() == size - 1)
+    if (evaluation == 8 && espalier::testing::rank_of() == size - 1)
       throw espalier::NumericalError("Krylov solver diverged", __FILE__, __LINE__);
   };
   BOOST_CHECK_EXCEPTION(run.train(), espalier::NumericalError,

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/messages.hpp"
 #include "io/temporary_folder.hpp"
 #include "ts/fixture.hpp"
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/rank.hpp"
 #include "espalier/core/error.hpp"
 #include "espalier/model/linear_term.hpp"
 #include "espalier/model/neural_term.hpp"
@@ -21,26 +22,17 @@
 namespace fixture {
 
 using namespace espalier;
+using testing::rank_of;
+using testing::size_of;
 
 constexpr std::int64_t dof = 5;
 constexpr std::int64_t samples = 7;  // of all ranks together: no rank count from 2 to 4 divides it
 
-inline int rank_of(MPI_Comm comm) {
-  int rank = 0;
-  MPI_Comm_rank(comm, &rank);
-  return rank;
-}
-inline int size_of(MPI_Comm comm) {
-  int size = 1;
-  MPI_Comm_size(comm, &size);
-  return size;
-}
-
 /// Rows of `all` that belong to this rank.
 inline at::Tensor mine(const at::Tensor& all, std::int64_t dimension = 0) {
   const std::int64_t n = all.size(dimension);
-  const std::int64_t rank = rank_of(PETSC_COMM_WORLD);
-  const std::int64_t size = size_of(PETSC_COMM_WORLD);
+  const std::int64_t rank = rank_of();
+  const std::int64_t size = size_of();
   const std::int64_t first = rank * n / size;
   return all.slice(dimension, first, (rank + 1) * n / size).contiguous();
 }

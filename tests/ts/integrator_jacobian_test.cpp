@@ -1,6 +1,8 @@
 // Implicit methods with the assembled Jacobian: what it gives, what it costs, and what it is not for.
 #include <cmath>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "ts/fixture.hpp"
 
 using namespace fixture;
@@ -204,7 +206,7 @@ BOOST_AUTO_TEST_CASE(the_option_is_read_and_refused_where_it_means_nothing, *utf
 }
 
 BOOST_AUTO_TEST_CASE(samples_that_couple_are_refused, *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
-  const bool last = rank_of(PETSC_COMM_WORLD) == size_of(PETSC_COMM_WORLD) - 1;
+  const bool last = rank_of() == size_of() - 1;
   const at::Tensor u0 = random_tensor({2, dof}, 1);
   const auto term = std::make_shared<Growth>(0.5, last);
   ts::Integrator integrator(PETSC_COMM_WORLD, shape_of(u0), {term, nullptr}, assembled("cn", 0.1));
@@ -215,13 +217,13 @@ BOOST_AUTO_TEST_CASE(samples_that_couple_are_refused, *utf::label("unit") * utf:
 // 1/h I - a I = 0 for the last rank's samples alone.
 BOOST_AUTO_TEST_CASE(a_singular_block_of_one_rank_stops_all,
                      *utf::label("unit") * utf::label("np1") * utf::label("np2")) {
-  const bool last = rank_of(PETSC_COMM_WORLD) == size_of(PETSC_COMM_WORLD) - 1;
+  const bool last = rank_of() == size_of() - 1;
   const at::Tensor u0 = random_tensor({2, dof}, 1);
   const auto term = std::make_shared<Growth>(last ? 4 : 1, false);
   ts::Integrator integrator(PETSC_COMM_WORLD, shape_of(u0), {term, nullptr}, assembled("beuler", 0.25));
   BOOST_CHECK_THROW(integrator.forward(u0, {0, 0.5}, ts::Record::no), NumericalError);
   // Nobody is left in a call of PETSc's.
-  BOOST_TEST(sum_over_ranks(torch::ones({1}, torch::kDouble)).item<double>() == size_of(PETSC_COMM_WORLD));
+  BOOST_TEST(sum_over_ranks(torch::ones({1}, torch::kDouble)).item<double>() == size_of());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

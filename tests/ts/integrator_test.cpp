@@ -1,6 +1,8 @@
 // Forward runs: order of every method, counters, and what happens when something is wrong.
 #include <cmath>
 
+#include "core/messages.hpp"
+#include "core/rank.hpp"
 #include "espalier/ts/adams.hpp"
 #include "ts/fixture.hpp"
 
@@ -113,7 +115,7 @@ BOOST_AUTO_TEST_CASE(the_number_of_observation_times_may_change) {
 
 BOOST_AUTO_TEST_CASE(a_rank_may_have_no_sample, *utf::label("np2") * utf::label("np3")) {
   const System system;
-  const bool first = rank_of(PETSC_COMM_WORLD) == 0;
+  const bool first = rank_of() == 0;
   const at::Tensor all = random_tensor({1, dof}, 1);
   const at::Tensor u0 = all.slice(0, 0, first ? 1 : 0).contiguous();
   const at::Tensor weights = random_tensor({1, 1, dof}, 2).slice(1, 0, first ? 1 : 0).contiguous();
@@ -150,8 +152,8 @@ BOOST_AUTO_TEST_CASE(a_rank_that_blows_up_alone_stops_all, *utf::label("np1") * 
   stiff.solver = model::LinearSolver::krylov;
   const System unstable(stiff);
   const System stable;
-  const int last = size_of(PETSC_COMM_WORLD) - 1;
-  const at::Tensor u0 = random_tensor({2, dof}, 1) * (rank_of(PETSC_COMM_WORLD) == last ? 1 : 0);
+  const int last = size_of() - 1;
+  const at::Tensor u0 = random_tensor({2, dof}, 1) * (rank_of() == last ? 1 : 0);
   for (const std::string method : {"l2", "rk4"}) {
     ts::Integrator integrator(PETSC_COMM_WORLD, shape_of(u0), {unstable.linear, stable.linear}, settings(method, 0.1));
     BOOST_CHECK_EXCEPTION(integrator.forward(u0, {0, 100}, ts::Record::no), NumericalError, [&](const auto& e) {
@@ -164,8 +166,7 @@ BOOST_AUTO_TEST_CASE(a_rank_that_blows_up_alone_stops_all, *utf::label("np1") * 
 class Failing : public model::Term {
  public:
   void apply(double t, Vec /*u*/, Vec y) override {
-    if (t > 0.15 && rank_of(PETSC_COMM_WORLD) == size_of(PETSC_COMM_WORLD) - 1)
-      throw NumericalError("out of luck", __FILE__, __LINE__);
+    if (t > 0.15 && rank_of() == size_of() - 1) throw NumericalError("out of luck", __FILE__, __LINE__);
     ESPALIER_CALL(VecZeroEntries(y));
   }
   std::shared_ptr<model::Linearization> linearize(double /*t*/, Vec /*u*/) override { return nullptr; }
@@ -211,7 +212,7 @@ BOOST_AUTO_TEST_CASE(an_adjoint_that_is_not_finite_is_reported_by_all_ranks, *ut
   const System system;
   const at::Tensor u0 = random_tensor({2, dof}, 1);
   at::Tensor weights = random_tensor({1, 2, dof}, 2);
-  if (rank_of(PETSC_COMM_WORLD) == 0) weights[0][1][3] = std::nan("");
+  if (rank_of() == 0) weights[0][1][3] = std::nan("");
   ts::Integrator integrator(PETSC_COMM_WORLD, shape_of(u0), system.split(), settings("l2", 0.1));
   integrator.forward(u0, {0, 0.2}, ts::Record::yes);
   BOOST_CHECK_EXCEPTION(integrator.adjoint(weights), NumericalError,

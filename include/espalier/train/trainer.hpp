@@ -113,6 +113,7 @@ class Trainer {
   void finish_epoch(Live& live);
   void keep_best(Live& live, const HistoryRow& row) const;
   void add_to_report(const HistoryRow& row);
+  void add_work_to_report(const std::vector<HistoryRow>& history);
   void save(Live& live);
   std::map<std::string, at::Tensor> whole_optimiser_state() const;
   void restore_optimiser(std::map<std::string, at::Tensor> state);
