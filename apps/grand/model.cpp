@@ -7,6 +7,7 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "espalier/ts/integrate.hpp"
 
 namespace grand {

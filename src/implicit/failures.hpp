@@ -92,6 +92,7 @@ class GuardedLinearization : public ResidualLinearization {
     write(y_bar, [&] { products_->vjp_data(w, y_bar); });
   }
   std::int64_t matrices() const override { return empty() ? 0 : products_->matrices(); }
+  bool matrices_are_exact() const override { return empty() || products_->matrices_are_exact(); }
   petsc::MatHandle create_matrix() const override { return products_->create_matrix(); }
   void add_to_matrix(std::int64_t k, double scale, Mat matrix) const override {
     products_->add_to_matrix(k, scale, matrix);

@@ -84,6 +84,10 @@ void Krylov::set_operator(std::shared_ptr<GuardedLinearization> linearization, F
                           long version, double time) {
   const bool with_matrix = assembled_ || needs_matrix(ksp());
   if (with_matrix) failures.agree(comm_);
+  ESPALIER_REQUIRE(!assembled_ || linearization->matrices_are_exact(),
+                   "-" + prefix_ +
+                       "assembled: a term of the equation, such as a network, forms no matrix, so that "
+                       "products with the others' would leave it out: drop the option");
   const bool known = filled_ && constant && version == version_ && time == time_;
   operator_.set(std::move(linearization), with_matrix, !known);
   ESPALIER_CALL(KSPSetOperators(ksp(), assembled_ ? operator_.matrix() : operator_.shell(), operator_.matrix()));

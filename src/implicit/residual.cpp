@@ -32,6 +32,7 @@ class PlainProducts : public ResidualLinearization {
     ESPALIER_CALL(VecScale(y_bar, sign_));
   }
   std::int64_t matrices() const override { return f_->matrices(); }
+  bool matrices_are_exact() const override { return f_->matrices_are_exact(); }
   petsc::MatHandle create_matrix() const override { return f_->create_matrix(); }
   void add_to_matrix(std::int64_t k, double scale, Mat matrix) const override { f_->add_to_matrix(k, scale, matrix); }
 
@@ -104,6 +105,7 @@ class ThetaStep::Products : public ResidualLinearization {
   }
 
   std::int64_t matrices() const override { return at_x_->matrices(); }
+  bool matrices_are_exact() const override { return at_x_->matrices_are_exact(); }
   petsc::MatHandle create_matrix() const override { return at_x_->create_matrix(); }
   // F_x = I - h theta J(x).
   void add_to_matrix(std::int64_t k, double scale, Mat matrix) const override {

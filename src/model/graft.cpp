@@ -4,6 +4,7 @@
 #include "espalier/core/error.hpp"
 #include "espalier/model/neural_term.hpp"
 #include "espalier/model/shell_operators.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "espalier/petsc/compat.hpp"
 
 namespace espalier::model {

@@ -12,6 +12,7 @@
 #include "espalier/core/rank_groups.hpp"
 #include "espalier/io/files.hpp"
 #include "espalier/model/neural_term.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "espalier/train/gradient_check.hpp"
 #include "espalier/train/grid_states.hpp"
 #include "espalier/train/integrator_objective.hpp"

@@ -8,6 +8,7 @@
 #include "espalier/core/error.hpp"
 #include "espalier/core/options.hpp"
 #include "espalier/core/ranks.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "espalier/petsc/tensor_view.hpp"
 
 namespace espalier::train {
@@ -21,14 +22,6 @@ using petsc::TensorView;
 // By what part of a step an observation may be missed, and step sizes differ by rounding.
 constexpr double time_tolerance = 1e-6;
 constexpr double size_tolerance = 1e-12;
-
-std::shared_ptr<model::Term> sum_of_parts(const model::SplitSystem& system) {
-  ESPALIER_REQUIRE(system.explicit_part || system.implicit_part, "the system to integrate has no term");
-  if (!system.explicit_part) return system.implicit_part;
-  if (!system.implicit_part) return system.explicit_part;
-  return std::make_shared<model::SumTerm>(
-      std::vector<std::shared_ptr<model::Term>>{system.explicit_part, system.implicit_part});
-}
 
 double theta_of(const std::string& method) {
   ESPALIER_REQUIRE(method == "cn" || method == "beuler",
@@ -64,7 +57,7 @@ struct ImplicitObjective::Chain {
 ImplicitObjective::ImplicitObjective(MPI_Comm comm, model::SplitSystem system, ImplicitSettings settings,
                                      std::vector<double> times)
     : comm_(comm),
-      term_(sum_of_parts(system)),
+      term_(model::sum_of(system)),
       settings_(std::move(settings)),
       times_(std::move(times)),
       parameters_(model::joined_parameters(system)) {

@@ -1,5 +1,6 @@
 // How an Integrator's TS is made: parts, shells, solvers and steps.
 #include "espalier/core/options.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "espalier/petsc/ts_private.hpp"
 #include "espalier/ts/adams.hpp"
 #include "integrator_implementation.hpp"
@@ -23,13 +24,6 @@ constexpr PetscInt krylov_iterations = 2000;
 // By how much two ways to the same product may differ.
 constexpr double product_tolerance = 1e-8;
 constexpr double product_tolerance_float = 1e-4;
-
-std::shared_ptr<model::Term> sum(const model::SplitSystem& system) {
-  if (!system.explicit_part) return system.implicit_part;
-  if (!system.implicit_part) return system.explicit_part;
-  return std::make_shared<model::SumTerm>(
-      std::vector<std::shared_ptr<model::Term>>{system.explicit_part, system.implicit_part});
-}
 
 PetscInt parameter_count(const std::shared_ptr<model::Term>& term) {
   PetscInt count = 0;
@@ -73,7 +67,6 @@ void IntegratorSettings::read(MPI_Comm comm) {
 // Which part a method treats implicitly.
 void Integrator::Implementation::split() {
   const bool has_both = system_.explicit_part && system_.implicit_part;
-  ESPALIER_REQUIRE(system_.explicit_part || system_.implicit_part, "the system to integrate has no term");
   switch (method_.splitting) {
     case Splitting::semi_implicit:
       ESPALIER_REQUIRE(has_both, "-method " + method_.name +
@@ -83,10 +76,10 @@ void Integrator::Implementation::split() {
       implicit_ = system_.implicit_part;
       break;
     case Splitting::fully_explicit:
-      explicit_ = sum(system_);
+      explicit_ = model::sum_of(system_);
       break;
     case Splitting::fully_implicit:
-      implicit_ = sum(system_);
+      implicit_ = model::sum_of(system_);
       break;
   }
   if (!implicit_) return;

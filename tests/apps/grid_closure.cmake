@@ -29,6 +29,15 @@ espalier_add_app_test(NAME gray_scott.resume NP 4 LABELS unit distributed DEPEND
 espalier_add_app_test(NAME gray_scott.resume_on_others LABELS unit distributed DEPENDS gray_scott.resume
   COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py --tolerance 1e-6 ${out}/one.json ${out}/resumed.json
           --metrics rollout_error held_out_error)
+# A network within implicit steps: the matrix of the diffusion and the reaction is the preconditioner.
+foreach(ranks IN ITEMS 1 2)
+  espalier_add_app_test(NAME gray_scott.cn.np${ranks} NP ${ranks} LABELS unit distributed DEPENDS gray_scott.smoke
+    COMMAND gray_scott ${smoke} -method cn -report ${out}/cn${ranks}.json)
+endforeach()
+espalier_add_app_test(NAME gray_scott.cn_of_two_equals_one LABELS unit distributed
+  DEPENDS gray_scott.cn.np1 gray_scott.cn.np2
+  COMMAND ${ESPALIER_PYTHON} tests/apps/compare_reports.py --tolerance 1e-6 --any-work ${out}/cn1.json
+          ${out}/cn2.json --metrics rollout_error held_out_error error_without_closure)
 # Data made by other numbers of ranks are the same, byte for byte.
 espalier_add_app_test(NAME gray_scott.clean LABELS unit distributed COMMAND ${CMAKE_COMMAND} -E rm -rf ${out}/data3)
 espalier_add_app_test(NAME gray_scott.data_of_three NP 3 LABELS unit distributed DEPENDS gray_scott.clean

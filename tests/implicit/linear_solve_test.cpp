@@ -3,6 +3,8 @@
 
 #include "core/scoped_options.hpp"
 #include "espalier/model/gradient_check.hpp"
+#include "espalier/model/reaction_diffusion_term.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "implicit/ring.hpp"
 
 using namespace ring;
@@ -201,6 +203,22 @@ BOOST_AUTO_TEST_CASE(a_preconditioner_without_matrices_is_refused) {
   LinearSolve solver(std::make_shared<implicit::LinearSystem>(term), like.get(), "w_");
   const auto x = testing::unwritten_like(like.get());
   BOOST_TEST(message_of<UserError>([&] { solver.solve(like.get(), x.get()); }).find("-pc_type none") !=
+             std::string::npos);
+}
+
+// The matrices of a sum may lack a term: enough for a preconditioner, not for the products.
+BOOST_AUTO_TEST_CASE(products_by_a_part_of_the_matrix_are_refused, *utf::label("np1") * utf::label("np2")) {
+  const ScopedOptions options("-v_assembled -v_pc_type bjacobi");
+  const auto grid =
+      std::make_shared<const grid::CellGrid>(PETSC_COMM_WORLD, std::vector<grid::Axis>{{8, 0, 1, {}, {}}});
+  const auto diffusion = std::make_shared<model::ReactionDiffusionTerm>(grid, std::vector<double>{0.3});
+  const auto sum = std::make_shared<model::SumTerm>(
+      std::vector<std::shared_ptr<model::Term>>{diffusion, std::make_shared<testing::QuadraticTerm>()});
+  const auto like =
+      testing::vector_of(testing::some_numbers(static_cast<std::size_t>(grid->local_cells()), 1), PETSC_COMM_WORLD);
+  LinearSolve solver(std::make_shared<implicit::LinearSystem>(sum), like.get(), "v_");
+  const auto x = testing::unwritten_like(like.get());
+  BOOST_TEST(message_of<UserError>([&] { solver.solve(like.get(), x.get()); }).find("-v_assembled") !=
              std::string::npos);
 }
 

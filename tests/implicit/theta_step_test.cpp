@@ -1,5 +1,6 @@
 // Rollouts of implicit steps as chains of torch nodes, against the integrator's adjoint of the same steps.
 #include "espalier/implicit/root_solve.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "model/vectors.hpp"
 #include "ts/fixture.hpp"
 

@@ -14,6 +14,7 @@
 #include "espalier/core/rank_groups.hpp"
 #include "espalier/model/gray_scott.hpp"
 #include "espalier/model/reaction_diffusion_term.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "espalier/nn/resnet.hpp"
 #include "espalier/train/integrator_objective.hpp"
 #include "espalier/train/reduction.hpp"

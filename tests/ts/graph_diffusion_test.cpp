@@ -9,6 +9,7 @@
 #include "espalier/model/decay_term.hpp"
 #include "espalier/model/gradient_check.hpp"
 #include "espalier/model/source_term.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "espalier/nn/graph_attention.hpp"
 #include "espalier/petsc/tensor_view.hpp"
 #include "espalier/ts/integrate.hpp"

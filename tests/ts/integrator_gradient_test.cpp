@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "espalier/model/gradient_check.hpp"
+#include "espalier/model/sum_term.hpp"
 #include "ts/fixture.hpp"
 
 using namespace fixture;

@@ -28,6 +28,8 @@ class Linearization : public petsc::PendingProduct {
   /// share one; else one for each sample. State vectors hold the samples one after another, each sample's entries
   /// spread over the ranks.
   virtual std::int64_t matrices() const { return 0; }
+  /// Whether they are df/du itself. Else they are a part of it, good enough for a preconditioner.
+  virtual bool matrices_are_exact() const { return true; }
   /// A matrix of one sample with the nonzero pattern of df/du, zero. Collective.
   virtual petsc::MatHandle create_matrix() const { return {}; }
   /// matrix += scale df/du of sample k (of any sample where they share it). Collective; leaves the matrix assembled.
@@ -36,7 +38,7 @@ class Linearization : public petsc::PendingProduct {
   /// knows a faster way. Collective.
   virtual void write_matrix(std::int64_t k, double shift, double scale, Mat matrix) const;
   /// Tells whether matrices made of an earlier linearisation of the same term are still true: equal numbers say so.
-  /// Negative: nothing is known.
+  /// They only grow. Negative: nothing is known.
   virtual long matrices_version() const { return -1; }
 };
 
@@ -66,25 +68,6 @@ class Term {
   /// Called when all products of an adjoint run have been accumulated: what was put off is added to the flat gradients
   /// now. Collectivity is the term's.
   virtual void finish_adjoint() {}
-};
-
-/// f = f_1 + f_2 + ...
-class SumTerm : public Term {
- public:
-  explicit SumTerm(std::vector<std::shared_ptr<Term>> terms);
-  void apply(double t, Vec u, Vec y) override;
-  std::shared_ptr<Linearization> linearize(double t, Vec u) override;
-  std::vector<nn::FlatParameters*> parameters() override;
-  bool affine() const override;
-  void keep_evaluations(bool keep) override;
-  void repeat_evaluations(bool repeat, std::size_t latest) override;
-  void finish_adjoint() override;
-
- private:
-  void prepare_work(Vec like);
-
-  std::vector<std::shared_ptr<Term>> terms_;
-  std::shared_ptr<petsc::VecHandle> work_;
 };
 
 /// du/dt = G(t, u) + H(t, u): G is treated explicitly and H implicitly by methods that can; either may be empty.
