@@ -67,18 +67,21 @@ void check_binding(MPI_Comm comm, int rank, int threads) {
 
 // glibc before 2.38 finds no use for most of what aligned allocations leave behind, and torch aligns all of its
 // allocations: a heap of large tensors that come and go grows without end. Blocks from this size on get pages of their
-// own, always: by default glibc raises the limit to 32 MB by and by.
-void keep_large_blocks_out_of_the_heap() {
+// own, always: by default glibc raises the limit to 32 MB by and by, and with it the free memory that it keeps at the
+// end of the heap. That limit would now stay at 128 kB, and pages would be given back, mapped and zeroed all the time.
+void tune_allocation() {
 #ifdef __GLIBC__
-  constexpr int bytes = 4 << 20;
-  (void)mallopt(M_MMAP_THRESHOLD, bytes);
+  constexpr int block = 4 << 20;
+  constexpr int kept = 64 << 20;
+  (void)mallopt(M_MMAP_THRESHOLD, block);
+  (void)mallopt(M_TRIM_THRESHOLD, kept);
 #endif
 }
 
 }  // namespace
 
 Session::Session(int& argc, char**& argv, const Program& program) {
-  keep_large_blocks_out_of_the_heap();
+  tune_allocation();
   int initialized = 0;
   MPI_Initialized(&initialized);
   if (!initialized) {

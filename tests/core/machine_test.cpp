@@ -1,5 +1,4 @@
 #include "espalier/core/machine.hpp"
-#include "core/rank.hpp"
 
 #include <sched.h>
 #include <torch/utils.h>
@@ -10,6 +9,8 @@
 #include <cstddef>
 #include <memory>
 #include <vector>
+
+#include "core/rank.hpp"
 
 using namespace espalier;
 
