@@ -21,7 +21,7 @@ PetscLogDouble stored_entries(Mat matrix) {
 
 }  // namespace
 
-/// A matrix of each term, written anew for each sample, and what they have in common with their sum.
+/// A matrix of each term, written anew for each sample and added to that of the sum.
 class SumTerm::Matrices {
  public:
   /// A matrix of zeros with all places of the terms' matrices.
