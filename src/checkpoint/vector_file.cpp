@@ -13,6 +13,7 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/mixing.hpp"
+#include "espalier/petsc/vec_arrays.hpp"
 
 namespace espalier::checkpoint {
 
@@ -210,33 +211,6 @@ class Reader {
   std::size_t end_ = 0;
 };
 
-/// Entries of this rank's part of a vector.
-class Entries {
- public:
-  explicit Entries(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayRead(vec_, &entries_)); }
-  ~Entries() { (void)VecRestoreArrayRead(vec_, &entries_); }
-  Entries(const Entries&) = delete;
-  Entries& operator=(const Entries&) = delete;
-  const PetscScalar* get() const { return entries_; }
-
- private:
-  Vec vec_;
-  const PetscScalar* entries_ = nullptr;
-};
-
-class NewEntries {
- public:
-  explicit NewEntries(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayWrite(vec_, &entries_)); }
-  ~NewEntries() { (void)VecRestoreArrayWrite(vec_, &entries_); }
-  NewEntries(const NewEntries&) = delete;
-  NewEntries& operator=(const NewEntries&) = delete;
-  PetscScalar* get() const { return entries_; }
-
- private:
-  Vec vec_;
-  PetscScalar* entries_ = nullptr;
-};
-
 std::vector<PetscInt> local_lengths(const std::vector<Vec>& vectors) {
   std::vector<PetscInt> lengths;
   for (Vec vec : vectors) {
@@ -278,7 +252,7 @@ Seal write_vectors(const std::string& part, const std::string& path, long slot, 
   for (std::size_t i = 0; i < vectors.size(); ++i) {
     const auto before = before_entries(seal.lengths[i]);
     writer.put(before.data(), before.size());
-    writer.put(Entries(vectors[i]).get(), static_cast<std::size_t>(seal.lengths[i]));
+    writer.put(petsc::ReadArray(vectors[i]).data(), static_cast<std::size_t>(seal.lengths[i]));
   }
   writer.flush();
   const Checksum& sum = writer.checksum();
@@ -307,7 +281,7 @@ void read_vectors(const std::string& path, const Seal& seal, const std::vector<V
   for (std::size_t i = 0; i < vectors.size(); ++i) {
     auto before = before_entries(0);
     reader.take(before.data(), before.size());
-    reader.take(NewEntries(vectors[i]).get(), static_cast<std::size_t>(seal.lengths[i]));
+    reader.take(petsc::WriteArray(vectors[i]).data(), static_cast<std::size_t>(seal.lengths[i]));
   }
   if (reader.checksum().result() != header[checksum]) file.fail("its contents are not what was written");
 }

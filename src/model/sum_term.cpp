@@ -26,8 +26,7 @@ class SumTerm::Matrices {
  public:
   /// A matrix of zeros with all places of the terms' matrices.
   petsc::MatHandle create(const Linearizations& forming) {
-    if (own_.empty())
-      for (const auto& part : forming) own_.push_back(part->create_matrix());
+    make_own(forming);
     petsc::MatHandle sum;
     ESPALIER_CALL(MatDuplicate(own_.front().get(), MAT_DO_NOT_COPY_VALUES, sum.out()));
     for (std::size_t p = 1; p < own_.size(); ++p)
@@ -42,6 +41,7 @@ class SumTerm::Matrices {
 
   // M += scale sum_p J_p.
   void add(const Linearizations& forming, std::int64_t k, double scale, Mat sum) {
+    make_own(forming);
     for (std::size_t p = 0; p < forming.size(); ++p) {
       const Mat own = own_[p].get();
       forming[p]->write_matrix(forming[p]->matrices() == 1 ? 0 : k, 0, scale, own);
@@ -52,6 +52,11 @@ class SumTerm::Matrices {
   }
 
  private:
+  void make_own(const Linearizations& forming) {
+    if (!own_.empty()) return;
+    for (const auto& part : forming) own_.push_back(part->create_matrix());
+  }
+
   std::vector<petsc::MatHandle> own_;
 };
 

@@ -7,39 +7,13 @@
 
 #include "espalier/core/error.hpp"
 #include "espalier/core/session.hpp"
+#include "espalier/petsc/vec_arrays.hpp"
 
 namespace espalier::petsc {
 
 namespace {
 
 constexpr PetscBLASInt one = 1;
-
-/// The entries of a vector while the object lives.
-class Entries {
- public:
-  explicit Entries(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArray(vec, &data)); }
-  ~Entries() { (void)VecRestoreArray(vec_, &data); }
-  Entries(const Entries&) = delete;
-  Entries& operator=(const Entries&) = delete;
-
-  PetscScalar* data = nullptr;
-
- private:
-  Vec vec_;
-};
-
-class ConstEntries {
- public:
-  explicit ConstEntries(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArrayRead(vec, &data)); }
-  ~ConstEntries() { (void)VecRestoreArrayRead(vec_, &data); }
-  ConstEntries(const ConstEntries&) = delete;
-  ConstEntries& operator=(const ConstEntries&) = delete;
-
-  const PetscScalar* data = nullptr;
-
- private:
-  Vec vec_;
-};
 
 }  // namespace
 
@@ -70,11 +44,11 @@ void SampleVectors::dots(std::initializer_list<Dot> list) {
 }
 
 void SampleVectors::local_dots(Vec x, Vec y, double* values) const {
-  const ConstEntries a(x);
-  const ConstEntries b(y);
+  const ReadArray a(x);
+  const ReadArray b(y);
   for (std::size_t s = 0; s < samples_; ++s) {
     const std::size_t first = s * static_cast<std::size_t>(rows_);
-    values[s] = BLASdot_(&rows_, a.data + first, &one, b.data + first, &one);
+    values[s] = BLASdot_(&rows_, a.data() + first, &one, b.data() + first, &one);
   }
 }
 
@@ -84,29 +58,29 @@ void SampleVectors::reduce(double* values, std::size_t count) const {
 
 // A factor 0 leaves a sample as it is, whatever x holds.
 void SampleVectors::axpy(double factor, const double* alpha, Vec x, Vec y) const {
-  const ConstEntries from(x);
-  const Entries to(y);
+  const ReadArray from(x);
+  const ReadWriteArray to(y);
   for (std::size_t s = 0; s < samples_; ++s) {
     const std::size_t first = s * static_cast<std::size_t>(rows_);
     const double scaled = factor * alpha[s];
-    if (scaled != 0) BLASaxpy_(&rows_, &scaled, from.data + first, &one, to.data + first, &one);
+    if (scaled != 0) BLASaxpy_(&rows_, &scaled, from.data() + first, &one, to.data() + first, &one);
   }
 }
 
 void SampleVectors::aypx(const double* beta, Vec x, Vec y) const {
-  const ConstEntries from(x);
-  const Entries to(y);
+  const ReadArray from(x);
+  const ReadWriteArray to(y);
   for (std::size_t s = 0; s < samples_; ++s) {
     const std::size_t first = s * static_cast<std::size_t>(rows_);
     for (std::size_t i = first; i < first + static_cast<std::size_t>(rows_); ++i)
-      to.data[i] = from.data[i] + beta[s] * to.data[i];
+      to.data()[i] = from.data()[i] + beta[s] * to.data()[i];
   }
 }
 
 void SampleVectors::scale(const double* alpha, Vec x) const {
-  const Entries entries(x);
+  const ReadWriteArray entries(x);
   for (std::size_t s = 0; s < samples_; ++s)
-    BLASscal_(&rows_, alpha + s, entries.data + s * static_cast<std::size_t>(rows_), &one);
+    BLASscal_(&rows_, alpha + s, entries.data() + s * static_cast<std::size_t>(rows_), &one);
 }
 
 }  // namespace espalier::petsc

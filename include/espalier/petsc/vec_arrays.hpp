@@ -35,4 +35,18 @@ class WriteArray {
   PetscScalar* array_ = nullptr;
 };
 
+/// The same to be read and written.
+class ReadWriteArray {
+ public:
+  explicit ReadWriteArray(Vec vec) : vec_(vec) { ESPALIER_CALL(VecGetArray(vec, &array_)); }
+  ~ReadWriteArray() { (void)VecRestoreArray(vec_, &array_); }
+  ReadWriteArray(const ReadWriteArray&) = delete;
+  ReadWriteArray& operator=(const ReadWriteArray&) = delete;
+  double* data() const { return array_; }
+
+ private:
+  Vec vec_;
+  PetscScalar* array_ = nullptr;
+};
+
 }  // namespace espalier::petsc
